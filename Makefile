@@ -1,0 +1,91 @@
+# TetherDB. `make` lists what there is. Everything is installed into .venv; nothing else is touched.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+# A second interpreter to test the same wheel on, where there is one; empty: none.
+PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python test-313 lint types format dev install bench crash clean
+
+help:  ## List the targets.
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort | expand -t 16
+
+demo: $(VENV)/installed  ## Set everything up and run the main job on the local backend.
+	$(BIN)/python examples/demo.py
+
+test: lint types test-rust test-python test-313  ## Set everything up and run all tests, lints and type checks.
+	@echo "make test: all passed"
+
+test-rust:  ## The engine's own tests, without Python.
+	cargo test
+
+test-python: dev  ## The tests of the Python package.
+	$(BIN)/pytest
+
+ifneq ($(PYTHON313),)
+test-313: $(VENV)313/ready dev  ## The same tests on Python 3.13, where it is installed.
+	$(VENV)313/bin/maturin develop --quiet
+	$(VENV)313/bin/pytest
+else
+test-313:
+	@echo "test-313: skipped, since no Python 3.13 was found (set PYTHON313=/path/to/python3.13)"
+endif
+
+lint: $(VENV)/ready  ## Formatters and linters, as checks.
+	cargo fmt --check
+	cargo clippy --all-targets --quiet -- -D warnings
+	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --all-targets --features python --quiet -- -D warnings
+	$(BIN)/ruff format --check python tests examples benchmarks
+	$(BIN)/ruff check python tests examples benchmarks
+
+types: dev  ## mypy, pyright, and the stubs against the built module.
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/python -m mypy.stubtest TetherDB --allowlist tests/stubtest-allowlist.txt
+
+format: $(VENV)/ready  ## Format everything.
+	cargo fmt
+	$(BIN)/ruff format python tests examples benchmarks
+	$(BIN)/ruff check --fix python tests examples benchmarks
+
+dev: $(VENV)/ready  ## Build the module for development into .venv.
+	$(BIN)/maturin develop --quiet
+	@rm -f $(VENV)/installed
+
+bench: $(VENV)/installed $(VENV)/bench-ready  ## Compare with peers; QUICK=1 for a short run.
+	cargo build --release --quiet --example raw_sqlite
+	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
+
+crash: dev  ## The long crash tests: 200 SIGKILLs and 200 exits in the middle of work.
+	TETHERDB_CRASH_ROUNDS=200 $(BIN)/pytest tests/process -k "kill or exit" --timeout 1800
+
+clean:  ## Remove what was built and installed.
+	rm -rf target dist $(VENV) $(VENV)313
+
+# The environment with the development tools.
+$(VENV)/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "TetherDB needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)313/ready: pyproject.toml
+	$(PYTHON313) -m venv $(VENV)313
+	$(VENV)313/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)313/bin/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/bench-ready: $(VENV)/ready
+	$(BIN)/python -m pip install --quiet --group bench
+	@touch $@
+
+# The package as users install it, built for release.
+SOURCES := $(shell find src python/TetherDB -name '*.rs' -o -name '*.py' -o -name '*.pyi') Cargo.toml Cargo.lock pyproject.toml
+install: $(VENV)/installed  ## Install the package into .venv as users would, built for release.
+$(VENV)/installed: $(VENV)/ready $(SOURCES)
+	@echo "Building TetherDB for release (the first time takes a few minutes) ..."
+	CARGO_TARGET_DIR=target $(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
+	@touch $@

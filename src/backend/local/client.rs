@@ -1,0 +1,398 @@
+//! The only code that talks to the `SQLite` library: one connection, and what is said over it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{OpenFlags, OptionalExtension, params, params_from_iter};
+
+use super::error;
+use super::file::{self, Claim, FileId};
+use crate::backend::{Page, Range};
+use crate::config::Synchronous;
+use crate::error::{Error, Kind};
+use crate::message::{Message, quote};
+use crate::process::Inside;
+
+/// To the letter what `dbm.sqlite3` of `CPython` 3.13 creates.
+const BUILD_TABLE: &str = "CREATE TABLE IF NOT EXISTS Dict (
+    key BLOB UNIQUE NOT NULL,
+    value BLOB NOT NULL
+  )";
+/// `REPLACE`, as `dbm.sqlite3` writes, so that triggers others put into the file fire alike.
+const WRITE: &str = "REPLACE INTO Dict (key, value) VALUES (?, ?)";
+const READ: &str = "SELECT value FROM Dict WHERE key = ?";
+const UPDATE: &str = "UPDATE Dict SET value = ? WHERE key = ?";
+const DELETE: &str = "DELETE FROM Dict WHERE key = ?";
+/// Rows that one statement writes: beyond a hundred nothing more is gained (measured).
+const ROWS: usize = 100;
+/// Pages of the cache, in KiB: at the library's 2 MiB random writes to a large file cost several times as much.
+const CACHE_KIB: i32 = 16 * 1024;
+
+/// How a connection is opened.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    /// Absolute: the library is built with URI names, and a relative path could look like one.
+    pub(super) path: PathBuf,
+    pub(super) synchronous: Synchronous,
+    pub(super) mode: u32,
+}
+
+/// A failure inside a transaction, before it is known which messages it concerns.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// Another connection holds the lock: wait and ask again.
+    Busy,
+    /// Anything else; `broken`: the connection must not be used again.
+    Error { error: Error, broken: bool },
+}
+
+/// One connection to the file.
+pub(super) struct Connection {
+    sqlite: rusqlite::Connection,
+    claim: Claim,
+    path: PathBuf,
+}
+
+type Outcome<T> = std::result::Result<T, Failure>;
+
+impl Connection {
+    /// Opens the file, creating it and its table if `create`. `None`: there is nothing to open.
+    pub(super) fn open(
+        settings: &Settings,
+        create: bool,
+        inside: &Inside,
+    ) -> Outcome<Option<Self>> {
+        let path = &settings.path;
+        let mode = create.then_some(settings.mode);
+        let claim = match file::claim(path, mode, inside) {
+            Ok(Some(claim)) => claim,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(Failure::Error { error, broken: true }),
+        };
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = rusqlite::Connection::open_with_flags(path, flags);
+        let sqlite = match opened {
+            Ok(sqlite) => sqlite,
+            Err(cause) => {
+                claim.release(inside);
+                return Err(failure(path, "opening the file", &cause));
+            }
+        };
+        let connection = Self {
+            sqlite,
+            claim,
+            path: path.clone(),
+        };
+        match connection.prepare(settings, create) {
+            Ok(true) => Ok(Some(connection)),
+            Ok(false) => {
+                connection.close(inside);
+                Ok(None)
+            }
+            Err(failure) => {
+                connection.close(inside);
+                Err(failure)
+            }
+        }
+    }
+
+    /// Sets the connection up; whether there is a table of ours.
+    fn prepare(&self, settings: &Settings, create: bool) -> Outcome<bool> {
+        let fail = |cause: rusqlite::Error| failure(&self.path, "opening the file", &cause);
+        // Waiting for locks is ours, so that it can be interrupted and lets `fork` through.
+        self.sqlite
+            .busy_timeout(std::time::Duration::ZERO)
+            .map_err(fail)?;
+        self.sqlite.set_prepared_statement_cache_capacity(16);
+        let synchronous = match settings.synchronous {
+            Synchronous::Full => "FULL",
+            Synchronous::Normal => "NORMAL",
+            Synchronous::Off => "OFF",
+        };
+        self.sqlite
+            .execute_batch(&format!(
+                "PRAGMA synchronous = {synchronous}; PRAGMA fullfsync = {}; PRAGMA cache_size = -{CACHE_KIB};",
+                settings.synchronous == Synchronous::Full
+            ))
+            .map_err(fail)?;
+        if self.has_table().map_err(fail)? {
+            self.check_columns()?;
+        } else if self.has_any_table().map_err(fail)? {
+            let error = file::foreign(&self.path, "is an SQLite database of another program");
+            return Err(Failure::Error {
+                error,
+                broken: true,
+            });
+        } else if !create {
+            return Ok(false);
+        }
+        if create {
+            self.sqlite
+                .query_row("PRAGMA journal_mode = WAL", (), |_| Ok(()))
+                .map_err(fail)?;
+            self.sqlite.execute_batch(BUILD_TABLE).map_err(fail)?;
+        }
+        Ok(true)
+    }
+
+    fn has_table(&self) -> rusqlite::Result<bool> {
+        self.exists("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'Dict' COLLATE NOCASE")
+    }
+
+    fn has_any_table(&self) -> rusqlite::Result<bool> {
+        self.exists("SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
+    }
+
+    fn exists(&self, query: &str) -> rusqlite::Result<bool> {
+        let found = self.sqlite.query_row(query, (), |_| Ok(())).optional()?;
+        Ok(found.is_some())
+    }
+
+    fn check_columns(&self) -> Outcome<()> {
+        let read = || -> rusqlite::Result<Vec<String>> {
+            let mut statement = self.sqlite.prepare("SELECT name FROM pragma_table_info('Dict')")?;
+            let names = statement.query_map((), |row| row.get::<_, String>(0))?;
+            names.collect()
+        };
+        let names = read().map_err(|cause| failure(&self.path, "opening the file", &cause))?;
+        if names == ["key", "value"] {
+            return Ok(());
+        }
+        let text = format!(
+            "has a table Dict with the columns {} instead of key, value",
+            names.join(", ")
+        );
+        Err(Failure::Error {
+            error: file::foreign(&self.path, &text),
+            broken: true,
+        })
+    }
+
+    /// Which file this connection is on.
+    pub(super) fn file(&self) -> FileId {
+        self.claim.0
+    }
+
+    /// Closes the connection; the last one on the file carries the write-ahead log into it.
+    pub(super) fn close(self, inside: &Inside) {
+        // An error leaves the log beside the file, from which the next opener carries on.
+        let _ = self.sqlite.close();
+        self.claim.release(inside);
+    }
+
+    /// Carries the write-ahead log into the file and empties it, as far as other readers allow.
+    pub(super) fn checkpoint(&self, _: &Inside) -> Outcome<()> {
+        self.sqlite
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+            .or_else(|cause| if error::is_busy(&cause) { Ok(()) } else { Err(cause) })
+            .map_err(|cause| failure(&self.path, "the checkpoint", &cause))
+    }
+
+    /// Begins a write transaction.
+    pub(super) fn begin(&self, _: &Inside) -> Outcome<()> {
+        self.run("BEGIN IMMEDIATE", "beginning a transaction")
+    }
+
+    /// Ends the write transaction: what it wrote is durable now, as `synchronous` says.
+    pub(super) fn commit(&self, _: &Inside) -> Outcome<()> {
+        self.run("COMMIT", "committing")
+    }
+
+    /// Undoes the write transaction; `false` if the connection is of no more use.
+    pub(super) fn roll_back(&self, _: &Inside) -> bool {
+        self.sqlite.is_autocommit() || self.sqlite.execute_batch("ROLLBACK").is_ok()
+    }
+
+    fn run(&self, statement: &str, doing: &str) -> Outcome<()> {
+        self.sqlite
+            .prepare_cached(statement)
+            .and_then(|mut statement| statement.execute(()))
+            .map(drop)
+            .map_err(|cause| failure(&self.path, doing, &cause))
+    }
+
+    /// Writes messages, within a transaction. In the order given, so that a later one of a key wins.
+    pub(super) fn write(&self, messages: &[&Message], _: &Inside) -> Outcome<()> {
+        let fail = |messages: &[&Message], cause: rusqlite::Error| {
+            let doing = match messages {
+                [one] => format!("writing key {}", quote(one.key())),
+                many => format!("writing {} messages", many.len()),
+            };
+            failure(&self.path, &doing, &cause)
+        };
+        let mut chunks = messages.chunks_exact(ROWS);
+        for chunk in &mut chunks {
+            let row = "(?, ?), ";
+            let statement = || {
+                let rows = row.repeat(ROWS);
+                let rows = rows.trim_end_matches(", ");
+                format!("REPLACE INTO Dict (key, value) VALUES {rows}")
+            };
+            static MANY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+            let many = MANY.get_or_init(statement);
+            let values = chunk
+                .iter()
+                .flat_map(|message| [message.key().as_bytes(), message.value().as_bytes()]);
+            self.sqlite
+                .prepare_cached(many)
+                .and_then(|mut statement| statement.execute(params_from_iter(values)))
+                .map_err(|cause| fail(chunk, cause))?;
+        }
+        if chunks.remainder().is_empty() {
+            return Ok(());
+        }
+        let mut statement = self
+            .sqlite
+            .prepare_cached(WRITE)
+            .map_err(|cause| fail(messages, cause))?;
+        for message in chunks.remainder() {
+            statement
+                .execute(params![message.key().as_bytes(), message.value().as_bytes()])
+                .map_err(|cause| fail(&[message], cause))?;
+        }
+        Ok(())
+    }
+
+    /// Replaces the text of a key, within a transaction; whether it existed.
+    pub(super) fn update(&self, message: &Message, _: &Inside) -> Outcome<bool> {
+        self.sqlite
+            .prepare_cached(UPDATE)
+            .and_then(|mut statement| {
+                statement.execute(params![message.value().as_bytes(), message.key().as_bytes()])
+            })
+            .map(|changed| changed > 0)
+            .map_err(|cause| {
+                let doing = format!("updating key {}", quote(message.key()));
+                failure(&self.path, &doing, &cause)
+            })
+    }
+
+    /// Deletes keys, within a transaction; how many existed.
+    pub(super) fn delete(&self, keys: &[String], _: &Inside) -> Outcome<usize> {
+        let delete = || -> rusqlite::Result<usize> {
+            let mut statement = self.sqlite.prepare_cached(DELETE)?;
+            let mut count = 0;
+            for key in keys {
+                count += statement.execute(params![key.as_bytes()])?;
+            }
+            Ok(count)
+        };
+        delete().map_err(|cause| failure(&self.path, "deleting", &cause))
+    }
+
+    /// The texts of those keys that exist, with their position. Several are read from one snapshot.
+    pub(super) fn read(&self, keys: &[String], _: &Inside) -> Outcome<Vec<(usize, String)>> {
+        let fail = |cause: rusqlite::Error| failure(&self.path, "reading", &cause);
+        let snapshot = match keys.len() {
+            0 | 1 => None,
+            _ => Some(self.sqlite.unchecked_transaction().map_err(fail)?),
+        };
+        let mut statement = self.sqlite.prepare_cached(READ).map_err(fail)?;
+        let mut found = Vec::with_capacity(keys.len());
+        for (at, key) in keys.iter().enumerate() {
+            let mut rows = statement.query(params![key.as_bytes()]).map_err(fail)?;
+            if let Some(row) = rows.next().map_err(fail)? {
+                let bytes = bytes_of(row.get_ref(0).map_err(fail)?);
+                found.push((at, text(&self.path, key.as_bytes(), &bytes)?));
+            }
+        }
+        drop(statement);
+        if let Some(snapshot) = snapshot {
+            snapshot.finish().map_err(fail)?;
+        }
+        Ok(found)
+    }
+
+    /// One page of a list, in key order.
+    pub(super) fn list(&self, range: Range<'_>, _: &Inside) -> Outcome<Page> {
+        let fail = |cause: rusqlite::Error| failure(&self.path, "listing", &cause);
+        let value = if range.values { "value" } else { "x''" };
+        let prefix = range.prefix.as_bytes();
+        // One bound on each side, so that the index is entered where the page begins and left where the
+        // bucket ends. (LIKE would read every key.) Keys that are no BLOB are not dbm's: all sort before x''.
+        let after = range.after.map(str::as_bytes).filter(|after| *after >= prefix);
+        let (lower, least) = after.map_or((">=", prefix), |after| (">", after));
+        let end = successor(prefix);
+        let upper = end.as_ref().map_or("", |_| "AND key < ?3");
+        let query = format!(
+            "SELECT key, {value} FROM Dict WHERE key {lower} ?1 {upper} ORDER BY key LIMIT ?2"
+        );
+        let limit = i64::try_from(range.limit).unwrap_or(i64::MAX - 1) + 1;
+        let mut statement = self.sqlite.prepare_cached(&query).map_err(fail)?;
+        let mut rows = match &end {
+            Some(end) => statement.query(params![least, limit, end]),
+            None => statement.query(params![least, limit]),
+        }
+        .map_err(fail)?;
+        let mut page = Page {
+            entries: Vec::new(),
+            more: false,
+        };
+        while let Some(row) = rows.next().map_err(fail)? {
+            if page.entries.len() == range.limit {
+                page.more = true;
+                break;
+            }
+            let key = bytes_of(row.get_ref(0).map_err(fail)?);
+            let value = bytes_of(row.get_ref(1).map_err(fail)?);
+            let value = text(&self.path, &key, &value)?;
+            let key = text(&self.path, &key, &key)?;
+            page.entries.push((key, value));
+        }
+        Ok(page)
+    }
+
+    /// Asks the file for something small.
+    pub(super) fn ping(&self, _: &Inside) -> Outcome<()> {
+        self.sqlite
+            .query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))
+            .map_err(|cause| failure(&self.path, "the ping", &cause))
+    }
+}
+
+fn failure(path: &Path, doing: &str, cause: &rusqlite::Error) -> Failure {
+    if error::is_busy(cause) {
+        return Failure::Busy;
+    }
+    Failure::Error {
+        error: error::sqlite(path, doing, cause),
+        broken: !error::is_harmless(cause),
+    }
+}
+
+/// What other programs may have stored as another type reads as its text, as `CAST(… AS BLOB)` has it.
+fn bytes_of(value: ValueRef<'_>) -> std::borrow::Cow<'_, [u8]> {
+    match value {
+        ValueRef::Blob(bytes) | ValueRef::Text(bytes) => bytes.into(),
+        ValueRef::Integer(number) => number.to_string().into_bytes().into(),
+        ValueRef::Real(number) => number.to_string().into_bytes().into(),
+        ValueRef::Null => Vec::new().into(),
+    }
+}
+
+fn text(path: &Path, key: &[u8], bytes: &[u8]) -> Outcome<String> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Ok(text.to_owned()),
+        Err(_) => Err(Failure::Error {
+            error: error::local(
+                Kind::Backend,
+                false,
+                path,
+                format!(
+                    "the record of key {} is not UTF-8: another program wrote it. Read it with that \
+                     program, or delete or overwrite the key.",
+                    quote(&String::from_utf8_lossy(key))
+                ),
+            ),
+            broken: false,
+        }),
+    }
+}
+
+/// The least byte string above all that begin with `prefix`; `None` where there is none.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let last = prefix.iter().rposition(|&byte| byte < u8::MAX)?;
+    let mut next = prefix[..=last].to_vec();
+    next[last] += 1;
+    Some(next)
+}

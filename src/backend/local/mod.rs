@@ -1,0 +1,203 @@
+//! The local backend: one `SQLite` file, to the letter the one that `dbm.sqlite3` of `CPython` 3.13 keeps.
+//!
+//! - [`client`]: the only code that talks to `SQLite`.
+//! - [`commit`]: the writing side, group commit.
+//! - [`readers`]: the reading side.
+//! - [`file`]: whether a file is ours, and how it is created.
+//! - [`error`]: what errors mean.
+
+mod client;
+mod commit;
+mod error;
+mod file;
+mod readers;
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::{Backend, Capabilities, Completion, Page, Range};
+use crate::config::LocalConfig;
+use crate::error::{Error, Kind, Result};
+use crate::message::{BackendName, Limits, Message};
+use crate::wait::{Interrupt, Never};
+use client::Settings;
+use commit::{Answer, Committer, Work};
+pub(crate) use file::forget_open_files;
+use readers::Readers;
+
+/// `SQLITE_MAX_LENGTH`, less what a row needs besides key and value.
+const LARGEST_ITEM: usize = 1_000_000_000 - 100;
+
+/// See the module. Opens nothing before the first verb, creates nothing before the first write.
+pub struct Local {
+    committer: Committer,
+    readers: Readers,
+    path: std::path::PathBuf,
+    busy_timeout: Duration,
+}
+
+impl Local {
+    /// The backend on the file that `config` names; a relative path is taken from the working directory
+    /// of this moment.
+    pub fn new(config: &LocalConfig) -> Result<Self> {
+        let path = std::path::absolute(&config.filepath).map_err(|cause| {
+            Error::new(
+                Kind::Config,
+                format!("local.filepath: no absolute path can be made of it: {cause}."),
+            )
+        })?;
+        let settings = Settings {
+            path: path.clone(),
+            synchronous: config.synchronous,
+            mode: config.mode,
+        };
+        Ok(Self {
+            committer: Committer::new(settings.clone(), config.busy_timeout),
+            readers: Readers::new(settings, config.busy_timeout),
+            path,
+            busy_timeout: config.busy_timeout,
+        })
+    }
+
+    fn submit(&self, work: Work, interrupt: &dyn Interrupt) -> Result<Answer> {
+        self.committer.submit(work, interrupt)
+    }
+}
+
+impl Backend for Local {
+    fn name(&self) -> BackendName {
+        BackendName::Local
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            key: LARGEST_ITEM,
+            item: LARGEST_ITEM,
+            source: "SQLite's limit of a row",
+        }
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            repeated_keys: true,
+            max_batch: usize::MAX,
+            // All batches that are ready go under one disk sync; at most this many, so that a direct
+            // write never waits long behind them. One transaction: nobody sees a part.
+            batches_per_request: 1000,
+            max_in_flight: 1,
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.busy_timeout.max(Duration::from_secs(1))
+    }
+
+    fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
+        let found = self
+            .readers
+            .with(interrupt, |connection, inside| connection.read(keys, inside))?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn write(&self, messages: Vec<Message>, interrupt: &dyn Interrupt) -> Result<()> {
+        if messages.is_empty() {
+            return Ok(());
+        }
+        self.submit(Work::Write(messages), interrupt).map(drop)
+    }
+
+    fn update(&self, message: Message, interrupt: &dyn Interrupt) -> Result<bool> {
+        if !self.has_store(interrupt)? {
+            return Ok(false);
+        }
+        match self.submit(Work::Update(message), interrupt)? {
+            Answer::Updated(existed) => Ok(existed),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    fn delete(&self, keys: Vec<String>, interrupt: &dyn Interrupt) -> Result<usize> {
+        if keys.is_empty() || !self.has_store(interrupt)? {
+            return Ok(0);
+        }
+        match self.submit(Work::Delete(keys), interrupt)? {
+            Answer::Deleted(count) => Ok(count),
+            other => Err(self.confused(&other)),
+        }
+    }
+
+    fn list(&self, range: Range<'_>, interrupt: &dyn Interrupt) -> Result<Page> {
+        let page = self
+            .readers
+            .with(interrupt, |connection, inside| connection.list(range, inside))?;
+        Ok(page.unwrap_or(Page {
+            entries: Vec::new(),
+            more: false,
+        }))
+    }
+
+    fn ping(&self, interrupt: &dyn Interrupt) -> Result<()> {
+        let found = self
+            .readers
+            .with(interrupt, |connection, inside| connection.ping(inside))?;
+        if found.is_some() {
+            return Ok(());
+        }
+        // No file yet is in order, as long as it can be created.
+        let folder = self.path.parent().unwrap_or(Path::new("."));
+        match std::fs::metadata(folder) {
+            Ok(metadata) if metadata.is_dir() => Ok(()),
+            Ok(_) => Err(error::local(
+                Kind::Backend,
+                true,
+                &self.path,
+                "its folder is no folder. Set local.filepath to another path.",
+            )),
+            Err(cause) => Err(error::io(folder, "looking at the folder", &cause)),
+        }
+    }
+
+    fn send(&self, batch: Vec<Message>, done: Completion) {
+        let count = batch.len();
+        let failures = match self.submit(Work::Send(batch), &Never) {
+            Ok(Answer::Sent(failures)) => failures,
+            Ok(other) => {
+                let error = self.confused(&other);
+                (0..count).map(|at| (at, error.clone())).collect()
+            }
+            Err(error) => (0..count).map(|at| (at, error.clone())).collect(),
+        };
+        done.complete(failures);
+    }
+
+    fn flush(&self, interrupt: &dyn Interrupt) -> Result<()> {
+        self.submit(Work::Checkpoint, interrupt).map(drop)
+    }
+
+    fn close(&self) {
+        self.readers.close();
+        self.committer.close();
+    }
+}
+
+impl Local {
+    /// Whether there is anything to change: changing what is not there must not create a file.
+    fn has_store(&self, interrupt: &dyn Interrupt) -> Result<bool> {
+        if self.committer.is_open() {
+            return Ok(true);
+        }
+        let found = self.readers.with(interrupt, |_, _| Ok(()))?;
+        Ok(found.is_some())
+    }
+
+    fn confused(&self, answer: &Answer) -> Error {
+        error::local(
+            Kind::Backend,
+            false,
+            &self.path,
+            format!("a job was answered with {answer:?}. Please report this bug."),
+        )
+    }
+}

@@ -1,0 +1,140 @@
+//! What a backend is. The queue and the store know this page alone; each backend is a folder beside it.
+
+pub mod local;
+
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::message::{BackendName, Limits, Message};
+use crate::wait::Interrupt;
+
+/// What one backend does otherwise than another; the queue and the tests ask here, nobody asks its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Capabilities {
+    /// One request may carry several messages of one key; they are applied in order, and after one that
+    /// failed retryably no later one is.
+    pub repeated_keys: bool,
+    /// Most messages that one request may carry, whatever `queue_batch.size` says.
+    pub max_batch: usize,
+    /// How many full batches may travel in one request. More than one only where the whole request is
+    /// one atomic commit, so that nobody can tell.
+    pub batches_per_request: usize,
+    /// How many requests may be in flight at once.
+    pub max_in_flight: usize,
+}
+
+/// One page of a list: what was found in key order, and whether more follows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// Stored keys, bucket included, with their texts (empty where only keys were asked for).
+    pub entries: Vec<(String, String)>,
+    /// Whether anything follows the last entry.
+    pub more: bool,
+}
+
+/// What a list asks for.
+#[derive(Debug, Clone, Copy)]
+pub struct Range<'a> {
+    /// Only stored keys with this prefix (`bucket:`, or empty for all).
+    pub prefix: &'a str,
+    /// Only stored keys after this one.
+    pub after: Option<&'a str>,
+    /// Most entries of a page.
+    pub limit: usize,
+    /// Whether the texts are wanted too.
+    pub values: bool,
+}
+
+/// A store of keys and texts.
+///
+/// Verbs block, and end early when `interrupt` says so. A verb that returned has happened; one that
+/// failed with [`Kind::Timeout`] may have happened. A read or a list never creates anything.
+pub trait Backend: Send + Sync + 'static {
+    /// Which of the three.
+    fn name(&self) -> BackendName;
+
+    /// The sizes it takes.
+    fn limits(&self) -> Limits;
+
+    /// What it can do.
+    fn capabilities(&self) -> Capabilities;
+
+    /// How long a direct verb may wait for its turn behind a queued message of its key.
+    fn patience(&self) -> Duration;
+
+    /// The texts of those of `keys` that exist, with their position in `keys`.
+    fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>>;
+
+    /// Writes all messages or, where it fails, none. No key is given twice.
+    fn write(&self, messages: Vec<Message>, interrupt: &dyn Interrupt) -> Result<()>;
+
+    /// Replaces the text of a key if it exists; whether it did.
+    fn update(&self, message: Message, interrupt: &dyn Interrupt) -> Result<bool>;
+
+    /// Deletes the keys; how many existed. No key is given twice.
+    fn delete(&self, keys: Vec<String>, interrupt: &dyn Interrupt) -> Result<usize>;
+
+    /// One page of a list.
+    fn list(&self, range: Range<'_>, interrupt: &dyn Interrupt) -> Result<Page>;
+
+    /// A round trip.
+    fn ping(&self, interrupt: &dyn Interrupt) -> Result<()>;
+
+    /// Sends one request of the queue and reports each message's outcome to `done`, now or later.
+    ///
+    /// One message's own fault must not hold back its neighbours.
+    fn send(&self, batch: Vec<Message>, done: Completion);
+
+    /// Makes what was written visible to every reader of the store.
+    fn flush(&self, interrupt: &dyn Interrupt) -> Result<()>;
+
+    /// Closes connections; the next verb opens what it needs.
+    fn close(&self);
+}
+
+/// Which messages of a request failed, by their position, and why. All others were delivered.
+pub type Failures = Vec<(usize, Error)>;
+
+/// Takes the outcome of one request, exactly once: dropped without one, it reports a failure.
+pub struct Completion {
+    report: Option<Box<dyn FnOnce(Failures) + Send>>,
+    backend: BackendName,
+    len: usize,
+}
+
+impl Completion {
+    /// A completion for a request of `len` messages.
+    pub fn new(
+        backend: BackendName,
+        len: usize,
+        report: impl FnOnce(Failures) + Send + 'static,
+    ) -> Self {
+        Self {
+            report: Some(Box::new(report)),
+            backend,
+            len,
+        }
+    }
+
+    /// Reports the outcome.
+    pub fn complete(mut self, failures: Failures) {
+        if let Some(report) = self.report.take() {
+            report(failures);
+        }
+    }
+}
+
+impl Drop for Completion {
+    fn drop(&mut self) {
+        let Some(report) = self.report.take() else {
+            return;
+        };
+        let error = Error::backend(
+            Kind::Backend,
+            self.backend,
+            true,
+            "a request ended without an answer. It will be sent again.",
+        );
+        report((0..self.len).map(|at| (at, error.clone())).collect());
+    }
+}

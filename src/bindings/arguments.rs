@@ -1,0 +1,235 @@
+//! What callers pass, checked and made into what the engine takes.
+
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyMapping, PyString, PyType};
+
+use super::{errors, json};
+use crate::message::{BackendName, Message, quote};
+
+/// The name of a value's type, as Python's own errors have it.
+pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
+    let class: Bound<'_, PyType> = value.get_type();
+    class
+        .name()
+        .map_or_else(|_| "object".into(), |name| name.to_string())
+}
+
+/// Text that can be stored: a `str` without lone surrogates.
+fn text<'a>(what: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let Ok(string) = value.cast::<PyString>() else {
+        return Err(PyTypeError::new_err(format!(
+            "{what} must be a str, got {}.",
+            type_name(value)
+        )));
+    };
+    string.to_str().map_err(|_| {
+        PyValueError::new_err(format!(
+            "{what} cannot be encoded as UTF-8: it has lone surrogates. Encode it otherwise, such as \
+             with text.encode('utf-8', 'surrogateescape').hex()."
+        ))
+    })
+}
+
+/// A key: a non-empty `str`.
+pub(super) fn key<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    let key = text("key", value)?;
+    if key.is_empty() {
+        return Err(PyValueError::new_err(
+            "key must not be empty. Pass a str of at least one character.",
+        ));
+    }
+    Ok(key)
+}
+
+/// A bucket: a `str`, empty for none.
+pub(super) fn bucket<'a>(value: Option<&'a Bound<'_, PyAny>>) -> PyResult<&'a str> {
+    value.map_or(Ok(""), |value| text("bucket", value))
+}
+
+/// The marker after which a list goes on.
+pub(super) fn start_after<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+    text("start_after", value)
+}
+
+/// A backend's name; `local` when it is left out.
+pub(super) fn backend(value: Option<&Bound<'_, PyAny>>) -> PyResult<BackendName> {
+    let Some(value) = value else {
+        return Ok(BackendName::Local);
+    };
+    let name = text("backend", value)?;
+    BackendName::parse(name).map_err(|error| errors::to_python(value.py(), &error))
+}
+
+/// A timeout in seconds, as the moment it ends. `None`: as long as it takes.
+pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
+    let Some(seconds) = timeout else {
+        return Ok(None);
+    };
+    if seconds.is_nan() || seconds < 0.0 {
+        return Err(PyValueError::new_err(format!(
+            "timeout must be None or seconds of at least 0, got {seconds}."
+        )));
+    }
+    // Longer than clocks count is as long as it takes.
+    let duration = Duration::try_from_secs_f64(seconds).ok();
+    Ok(duration.and_then(|duration| Instant::now().checked_add(duration)))
+}
+
+/// A page size: at least one.
+pub(super) fn page_size(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+    let is_bool = value.is_instance_of::<pyo3::types::PyBool>();
+    if is_bool || !value.is_instance_of::<pyo3::types::PyInt>() {
+        return Err(PyTypeError::new_err(format!(
+            "page_size must be an int, got {}.",
+            type_name(value)
+        )));
+    }
+    if value.lt(1)? {
+        return Err(PyValueError::new_err(format!(
+            "page_size must be at least 1, got {value}."
+        )));
+    }
+    // More than can be counted is all there is.
+    Ok(value.extract::<u32>().unwrap_or(u32::MAX) as usize)
+}
+
+thread_local! {
+    /// Where a message is put together before its one allocation; kept, so that it is none itself.
+    static SCRATCH: RefCell<String> = const { RefCell::new(String::new()) };
+}
+/// A scratch that one large value has made larger than this is not kept.
+const SCRATCH_KEPT: usize = 64 * 1024;
+
+/// A message of a key and a value: `str` or `dict`.
+pub(super) fn message(
+    bucket: &str,
+    key_given: &Bound<'_, PyAny>,
+    value: &Bound<'_, PyAny>,
+) -> PyResult<Message> {
+    let key = key(key_given)?;
+    // Taken, not borrowed: `json.dumps` may run code of the user's, and that may store something.
+    let mut scratch = SCRATCH.take();
+    scratch.clear();
+    if !bucket.is_empty() {
+        scratch.push_str(bucket);
+        scratch.push(':');
+    }
+    scratch.push_str(key);
+    let key_len = scratch.len();
+    push_value(value, &mut scratch)?;
+    let message = Message::from_parts(&scratch, key_len);
+    if scratch.capacity() <= SCRATCH_KEPT {
+        SCRATCH.set(scratch);
+    }
+    Ok(message)
+}
+
+fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
+    if let Ok(dict) = value.cast::<PyDict>() {
+        return json::encode(dict, out);
+    }
+    if value.is_instance_of::<PyString>() {
+        out.push_str(text("value", value)?);
+        return Ok(());
+    }
+    Err(PyTypeError::new_err(format!(
+        "Expected str or dict, got {}.",
+        type_name(value)
+    )))
+}
+
+/// The messages of a mapping or an iterable of pairs. Nothing is written before all are in order.
+pub(super) fn messages(bucket: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<Message>> {
+    let pairs = match items.cast::<PyMapping>() {
+        Ok(mapping) => mapping.items()?.into_any(),
+        Err(_) => items.clone(),
+    };
+    let pairs = pairs.try_iter().map_err(|_| {
+        PyTypeError::new_err(format!(
+            "items must be a mapping or an iterable of (key, value) pairs, got {}.",
+            type_name(items)
+        ))
+    })?;
+    let mut messages = Vec::new();
+    for (at, pair) in pairs.enumerate() {
+        let pair = pair?;
+        let parts: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)> = pair.extract().ok();
+        let Some((key, value)) = parts else {
+            return Err(PyTypeError::new_err(format!(
+                "items[{at}] must be a (key, value) pair, got {}. Nothing was written.",
+                type_name(&pair)
+            )));
+        };
+        let message = message(bucket, &key, &value);
+        messages.push(message.map_err(|error| about_item(&pair, at, &key, &error))?);
+        if at % 4096 == 4095 {
+            items.py().check_signals()?;
+        }
+    }
+    Ok(messages)
+}
+
+/// The same error, with the item it is about.
+fn about_item(
+    pair: &Bound<'_, PyAny>,
+    at: usize,
+    key: &Bound<'_, PyAny>,
+    error: &PyErr,
+) -> PyErr {
+    let py = pair.py();
+    let shown = match key.cast::<PyString>().map(|key| key.to_str().map(quote)) {
+        Ok(Ok(shown)) => format!(" (key {shown})"),
+        _ => String::new(),
+    };
+    let note = format!("items[{at}]{shown}: nothing was written.");
+    let value = error.value(py);
+    // Our own errors say it themselves; those of `json.dumps` stay as they are, with a note.
+    if error.get_type(py).is(py.get_type::<PyTypeError>()) && is_ours(value) {
+        return PyTypeError::new_err(format!("items[{at}]{shown}: {value} Nothing was written."));
+    }
+    if error.get_type(py).is(py.get_type::<PyValueError>()) && is_ours(value) {
+        return PyValueError::new_err(format!("items[{at}]{shown}: {value} Nothing was written."));
+    }
+    // An exception without notes (none of CPython's) is raised as it is.
+    let _ = value.call_method1("add_note", (note,));
+    error.clone_ref(py)
+}
+
+fn is_ours(value: &Bound<'_, pyo3::exceptions::PyBaseException>) -> bool {
+    let text = value.to_string();
+    ["key ", "value ", "bucket ", "Expected str or dict"]
+        .iter()
+        .any(|start| text.starts_with(start))
+}
+
+/// The stored keys of an iterable, with what the caller called them.
+pub(super) fn keys(bucket: &str, keys: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let refused = || {
+        PyTypeError::new_err(format!(
+            "keys must be an iterable of str, got {}.",
+            type_name(keys)
+        ))
+    };
+    if keys.is_instance_of::<PyString>() {
+        return Err(refused());
+    }
+    let mut stored = Vec::new();
+    for (at, item) in keys.try_iter().map_err(|_| refused())?.enumerate() {
+        let item = item?;
+        let key = key(&item).map_err(|error| {
+            let py = item.py();
+            let text = format!("keys[{at}]: {}", error.value(py));
+            if error.is_instance_of::<PyTypeError>(py) {
+                PyTypeError::new_err(text)
+            } else {
+                PyValueError::new_err(text)
+            }
+        })?;
+        stored.push(crate::message::stored_key(bucket, key));
+    }
+    Ok(stored)
+}

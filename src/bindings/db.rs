@@ -1,0 +1,692 @@
+//! `TetherDB.DB`: every verb, with its documentation for `help(DB)`.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use pyo3::exceptions::{PyException, PyRuntimeError, PyTypeError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyList, PyString};
+
+use super::events::{self, Channel, Sender};
+use super::iterator::MessageIterator;
+use super::receipt::Receipt;
+use super::{arguments, config, errors, json, runtime};
+use crate::config::{Config, ErrorStyle, Logging};
+use crate::message::{BackendName, Failed, Message};
+use crate::queue::{self, Level};
+use crate::store::{Listing, Store};
+
+type Given<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+
+/// What a handle has open. A `fork` makes the child build its own.
+struct Open {
+    store: Arc<Store>,
+    channel: Arc<Channel>,
+}
+
+#[doc = include_str!("doc/DB.txt")]
+#[pyclass(module = "TetherDB", frozen, subclass, weakref)]
+pub(super) struct DB {
+    /// `None` only while it is dropped.
+    open: ArcSwapOption<Open>,
+}
+
+impl Open {
+    fn new(py: Python<'_>, config: Config, on_error: Option<Py<PyAny>>) -> PyResult<Self> {
+        let channel = Channel::new(py, config.logging, on_error);
+        let sender = Arc::new(Sender(Arc::clone(&channel)));
+        let store = Store::open(config, sender).map_err(|error| errors::to_python(py, &error))?;
+        Ok(Self { store, channel })
+    }
+}
+
+impl DB {
+    /// What is open in this process.
+    fn open(&self, py: Python<'_>) -> PyResult<Arc<Open>> {
+        let Some(open) = self.open.load_full() else {
+            return Err(PyRuntimeError::new_err("this DB is being closed."));
+        };
+        if open.store.is_ours() {
+            return Ok(open);
+        }
+        // After `fork`: a store of this process's own. The inherited one is the parent's, and is neither
+        // used nor closed.
+        let on_error = open.channel.on_error().map(|on_error| on_error.clone_ref(py));
+        let new = Arc::new(Open::new(py, open.store.config().clone(), on_error)?);
+        // Another thread of the child may have been faster: then its store is the one.
+        let seen = self.open.compare_and_swap(&open, Some(Arc::clone(&new)));
+        let current = arc_swap::Guard::into_inner(seen);
+        std::mem::forget(open.clone());
+        match current {
+            Some(current) if !Arc::ptr_eq(&current, &open) => {
+                std::mem::forget(open);
+                Ok(current)
+            }
+            _ => {
+                std::mem::forget(open);
+                Ok(new)
+            }
+        }
+    }
+
+    /// What a failing verb does: raise, or log and give `fallback`, as `errors` says.
+    fn settle<T>(
+        &self,
+        py: Python<'_>,
+        verb: &str,
+        outcome: PyResult<T>,
+        fallback: impl FnOnce() -> T,
+    ) -> PyResult<T> {
+        let error = match outcome {
+            Ok(value) => return Ok(value),
+            Err(error) => error,
+        };
+        let open = self.open(py)?;
+        // KeyboardInterrupt and SystemExit are no failures of the verb.
+        if open.store.config().errors == ErrorStyle::Raise
+            || !error.is_instance_of::<PyException>(py)
+        {
+            return Err(error);
+        }
+        let text = format!("{verb} failed: {}", error.value(py));
+        open.channel.log_now(py, Level::Error, &text)?;
+        Ok(fallback())
+    }
+
+    /// Runs `work` without the interpreter; lines that it logged are out when this returns.
+    fn run<T: Send>(
+        &self,
+        py: Python<'_>,
+        work: impl FnOnce(&Store, &dyn crate::wait::Interrupt) -> crate::error::Result<T> + Send,
+    ) -> PyResult<T> {
+        let open = self.open(py)?;
+        let store: &Store = &open.store;
+        let outcome = runtime::detached(py, |interrupt| work(store, interrupt));
+        if open.channel.logs_debug() {
+            open.channel.sync(py)?;
+        }
+        outcome
+    }
+
+    /// One page of records.
+    pub(super) fn page(
+        &self,
+        py: Python<'_>,
+        backend: BackendName,
+        bucket: &str,
+        after: Option<&str>,
+        size: usize,
+    ) -> PyResult<Listing> {
+        self.run(py, |store, interrupt| {
+            store.list(backend, bucket, after, size, true, interrupt)
+        })
+    }
+
+    fn enqueue(
+        &self,
+        py: Python<'_>,
+        backend: BackendName,
+        message: Message,
+        receipt: Option<queue::Receipt>,
+    ) -> PyResult<()> {
+        let open = self.open(py)?;
+        let refused = open.store.try_enqueue(backend, message, receipt);
+        let left = refused.map_err(|error| errors::to_python(py, &error))?;
+        if let Some((message, receipt)) = left {
+            let store: &Store = &open.store;
+            runtime::detached(py, |interrupt| {
+                store.enqueue(backend, message, receipt, interrupt)
+            })?;
+        }
+        if open.channel.logs_debug() {
+            open.channel.sync(py)?;
+        }
+        Ok(())
+    }
+
+    fn listing(
+        &self,
+        py: Python<'_>,
+        page_size: &Bound<'_, PyAny>,
+        start_after: Given<'_, '_>,
+        bucket: Given<'_, '_>,
+        backend: Given<'_, '_>,
+        values: bool,
+    ) -> PyResult<Listing> {
+        let size = arguments::page_size(page_size)?;
+        let after = start_after.map(arguments::start_after).transpose()?;
+        let bucket = arguments::bucket(bucket)?;
+        let backend = arguments::backend(backend)?;
+        self.run(py, |store, interrupt| {
+            store.list(backend, bucket, after, size, values, interrupt)
+        })
+    }
+
+    fn handed_back<'py>(
+        py: Python<'py>,
+        failed: &[Failed],
+    ) -> PyResult<Bound<'py, PyList>> {
+        let list = PyList::empty(py);
+        for failed in failed {
+            let value = json::decode(py, failed.message.value())?;
+            let text = failed.error.to_string();
+            list.append((failed.message.key(), value, failed.backend.as_str(), text))?;
+        }
+        Ok(list)
+    }
+
+    fn some_backend(backend: Given<'_, '_>) -> PyResult<Option<BackendName>> {
+        match backend {
+            None => Ok(None),
+            given => arguments::backend(given).map(Some),
+        }
+    }
+}
+
+#[pymethods]
+impl DB {
+    #[new]
+    #[pyo3(signature = (config=None, config_file=None, *, on_error=None))]
+    fn new(
+        py: Python<'_>,
+        config: Given<'_, '_>,
+        config_file: Given<'_, '_>,
+        on_error: Option<Py<PyAny>>,
+    ) -> PyResult<Self> {
+        if let Some(on_error) = &on_error {
+            if !on_error.bind(py).is_callable() {
+                return Err(PyTypeError::new_err(format!(
+                    "on_error must be callable as on_error(key, value, backend, exception), got {}.",
+                    arguments::type_name(on_error.bind(py))
+                )));
+            }
+        }
+        let config = config::read(config, config_file)?;
+        runtime::watch_exit(py)?;
+        if config.logging == Logging::Debug {
+            events::set_up_debug(py)?;
+        }
+        let open = Open::new(py, config, on_error)?;
+        if open.channel.logs_debug() {
+            let path = open.store.config().local.filepath.display().to_string();
+            let text = format!("Local backend initialized at: {path}");
+            open.channel.log_now(py, Level::Debug, &text)?;
+        }
+        Ok(Self {
+            open: ArcSwapOption::from_pointee(open),
+        })
+    }
+
+    #[doc = include_str!("doc/write_message.txt")]
+    #[pyo3(signature = (key, value, bucket=None, backend=None, queue=false),
+           text_signature = "($self, key, value, bucket='', backend='local', queue=False)")]
+    fn write_message(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        bucket: Given<'_, '_>,
+        backend: Given<'_, '_>,
+        queue: bool,
+    ) -> PyResult<bool> {
+        let write = || {
+            let name = arguments::backend(backend)?;
+            let message = arguments::message(arguments::bucket(bucket)?, key, value)?;
+            if queue {
+                self.enqueue(py, name, message, None)?;
+            } else {
+                self.run(py, |store, interrupt| store.write(name, message, interrupt))?;
+            }
+            Ok(true)
+        };
+        self.settle(py, "write_message", write(), || false)
+    }
+
+    #[doc = include_str!("doc/write_queue_message.txt")]
+    #[pyo3(signature = (key, value, bucket=None, backend=None, *, receipt=false),
+           text_signature = "($self, key, value, bucket='', backend='local', *, receipt=False)")]
+    fn write_queue_message<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        value: &Bound<'py, PyAny>,
+        bucket: Given<'_, 'py>,
+        backend: Given<'_, 'py>,
+        receipt: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let write = || {
+            let name = arguments::backend(backend)?;
+            let message = arguments::message(arguments::bucket(bucket)?, key, value)?;
+            if !receipt {
+                self.enqueue(py, name, message, None)?;
+                return Ok(truth(py, true));
+            }
+            let inner = queue::Receipt::default();
+            self.enqueue(py, name, message, Some(inner.clone()))?;
+            let channel = Arc::clone(&self.open(py)?.channel);
+            Ok(Bound::new(py, Receipt::new(inner, channel))?.into_any())
+        };
+        self.settle(py, "write_queue_message", write(), || truth(py, false))
+    }
+
+    #[doc = include_str!("doc/read_message.txt")]
+    #[pyo3(signature = (key, bucket=None, backend=None, default=None),
+           text_signature = "($self, key, bucket='', backend='local', default=None)")]
+    fn read_message<'py>(
+        &self,
+        py: Python<'py>,
+        key: &Bound<'py, PyAny>,
+        bucket: Given<'_, 'py>,
+        backend: Given<'_, 'py>,
+        default: Given<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let fallback = || default.map_or_else(|| py.None().into_bound(py), Clone::clone);
+        let read = || {
+            let name = arguments::backend(backend)?;
+            let bucket = arguments::bucket(bucket)?;
+            let keys = [crate::message::stored_key(bucket, arguments::key(key)?)];
+            let mut found =
+                self.run(py, |store, interrupt| store.read(name, &keys, interrupt))?;
+            match found.pop() {
+                Some((_, text)) => json::decode(py, &text),
+                None => Ok(fallback()),
+            }
+        };
+        self.settle(py, "read_message", read(), fallback)
+    }
+
+    #[doc = include_str!("doc/update_message.txt")]
+    #[pyo3(signature = (key, value, bucket=None, backend=None),
+           text_signature = "($self, key, value, bucket='', backend='local')")]
+    fn update_message(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        bucket: Given<'_, '_>,
+        backend: Given<'_, '_>,
+    ) -> PyResult<bool> {
+        let update = || {
+            let name = arguments::backend(backend)?;
+            let message = arguments::message(arguments::bucket(bucket)?, key, value)?;
+            self.run(py, |store, interrupt| store.update(name, message, interrupt))
+        };
+        self.settle(py, "update_message", update(), || false)
+    }
+
+    #[doc = include_str!("doc/delete_message.txt")]
+    #[pyo3(signature = (key, bucket=None, backend=None),
+           text_signature = "($self, key, bucket='', backend='local')")]
+    fn delete_message(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        bucket: Given<'_, '_>,
+        backend: Given<'_, '_>,
+    ) -> PyResult<bool> {
+        let delete = || {
+            let name = arguments::backend(backend)?;
+            let bucket = arguments::bucket(bucket)?;
+            let keys = vec![crate::message::stored_key(bucket, arguments::key(key)?)];
+            let count = self.run(py, |store, interrupt| store.delete(name, keys, interrupt))?;
+            Ok(count > 0)
+        };
+        self.settle(py, "delete_message", delete(), || false)
+    }
+
+    #[doc = include_str!("doc/write_messages.txt")]
+    #[pyo3(signature = (items, bucket=None, backend=None),
+           text_signature = "($self, items, bucket='', backend='local')")]
+    fn write_messages(
+        &self,
+        py: Python<'_>,
+        items: &Bound<'_, PyAny>,
+        bucket: Given<'_, '_>,
+        backend: Given<'_, '_>,
+    ) -> PyResult<usize> {
+        let write = || {
+            let name = arguments::backend(backend)?;
+            let messages = arguments::messages(arguments::bucket(bucket)?, items)?;
+            self.run(py, |store, interrupt| {
+                store.write_many(name, messages, interrupt)
+            })
+        };
+        self.settle(py, "write_messages", write(), || 0)
+    }
+
+    #[doc = include_str!("doc/read_messages.txt")]
+    #[pyo3(signature = (keys, bucket=None, backend=None),
+           text_signature = "($self, keys, bucket='', backend='local')")]
+    fn read_messages<'py>(
+        &self,
+        py: Python<'py>,
+        keys: &Bound<'py, PyAny>,
+        bucket: Given<'_, 'py>,
+        backend: Given<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let read = || {
+            let name = arguments::backend(backend)?;
+            let bucket = arguments::bucket(bucket)?;
+            let stored = arguments::keys(bucket, keys)?;
+            let found = self.run(py, |store, interrupt| store.read(name, &stored, interrupt))?;
+            let prefix = if bucket.is_empty() { 0 } else { bucket.len() + 1 };
+            let messages = PyDict::new(py);
+            for (at, text) in found {
+                messages.set_item(&stored[at][prefix..], json::decode(py, &text)?)?;
+            }
+            Ok(messages)
+        };
+        self.settle(py, "read_messages", read(), || PyDict::new(py))
+    }
+
+    #[doc = include_str!("doc/delete_messages.txt")]
+    #[pyo3(signature = (keys, bucket=None, backend=None),
+           text_signature = "($self, keys, bucket='', backend='local')")]
+    fn delete_messages(
+        &self,
+        py: Python<'_>,
+        keys: &Bound<'_, PyAny>,
+        bucket: Given<'_, '_>,
+        backend: Given<'_, '_>,
+    ) -> PyResult<usize> {
+        let delete = || {
+            let name = arguments::backend(backend)?;
+            let stored = arguments::keys(arguments::bucket(bucket)?, keys)?;
+            self.run(py, |store, interrupt| store.delete(name, stored, interrupt))
+        };
+        self.settle(py, "delete_messages", delete(), || 0)
+    }
+
+    #[doc = include_str!("doc/list_messages.txt")]
+    #[pyo3(signature = (page_size=None, start_after=None, bucket=None, backend=None),
+           text_signature = "($self, page_size=10, start_after=None, bucket='', backend='local')")]
+    fn list_messages<'py>(
+        &self,
+        py: Python<'py>,
+        page_size: Given<'_, 'py>,
+        start_after: Given<'_, 'py>,
+        bucket: Given<'_, 'py>,
+        backend: Given<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let list = || {
+            let page_size = or_default(py, page_size, 10);
+            let listing =
+                self.listing(py, &page_size, start_after, bucket, backend, true)?;
+            let texts = listing.entries.iter().map(|(_, text)| text.as_str());
+            page_of(py, "messages", texts, listing.next_marker.as_deref())
+        };
+        let empty = || page_of(py, "messages", std::iter::empty(), None);
+        self.settle(py, "list_messages", list().map(Ok), empty)?
+    }
+
+    #[doc = include_str!("doc/list_keys.txt")]
+    #[pyo3(signature = (page_size=None, start_after=None, bucket=None, backend=None),
+           text_signature = "($self, page_size=10, start_after=None, bucket='', backend='local')")]
+    fn list_keys<'py>(
+        &self,
+        py: Python<'py>,
+        page_size: Given<'_, 'py>,
+        start_after: Given<'_, 'py>,
+        bucket: Given<'_, 'py>,
+        backend: Given<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let list = || {
+            let page_size = or_default(py, page_size, 10);
+            let listing =
+                self.listing(py, &page_size, start_after, bucket, backend, false)?;
+            let keys = listing.entries.iter().map(|(key, _)| key.as_str());
+            page_of(py, "keys", keys, listing.next_marker.as_deref())
+        };
+        let empty = || page_of(py, "keys", std::iter::empty(), None);
+        self.settle(py, "list_keys", list().map(Ok), empty)?
+    }
+
+    #[doc = include_str!("doc/iter_messages.txt")]
+    #[pyo3(signature = (bucket=None, backend=None, page_size=None),
+           text_signature = "($self, bucket='', backend='local', page_size=1000)")]
+    fn iter_messages(
+        slf: &Bound<'_, Self>,
+        bucket: Given<'_, '_>,
+        backend: Given<'_, '_>,
+        page_size: Given<'_, '_>,
+    ) -> PyResult<MessageIterator> {
+        let py = slf.py();
+        let name = arguments::backend(backend)?;
+        let bucket = arguments::bucket(bucket)?;
+        let size = arguments::page_size(&or_default(py, page_size, 1000))?;
+        // A wrong name fails here, not at the first record.
+        let open = slf.get().open(py)?;
+        let checked = open.store.check(name, "", 0);
+        checked.map_err(|error| errors::to_python(py, &error))?;
+        Ok(MessageIterator::new(slf.clone().unbind(), name, bucket, size))
+    }
+
+    #[doc = include_str!("doc/ping.txt")]
+    #[pyo3(signature = (backend=None), text_signature = "($self, backend='local')")]
+    fn ping(&self, py: Python<'_>, backend: Given<'_, '_>) -> PyResult<f64> {
+        let name = arguments::backend(backend)?;
+        let took = self.run(py, |store, interrupt| store.ping(name, interrupt))?;
+        Ok(took.as_secs_f64())
+    }
+
+    #[doc = include_str!("doc/flush.txt")]
+    #[pyo3(signature = (timeout=None))]
+    fn flush(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+        let deadline = arguments::deadline(timeout)?;
+        let outcome = self.run(py, |store, interrupt| store.flush(deadline, interrupt));
+        self.open(py)?.channel.sync(py)?;
+        outcome
+    }
+
+    #[doc = include_str!("doc/stats.txt")]
+    fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let open = self.open(py)?;
+        let all = py.detach(|| open.store.stats());
+        let result = PyDict::new(py);
+        for stats in all {
+            let entry = PyDict::new(py);
+            for (name, count) in [
+                ("accepted", stats.accepted),
+                ("pending", stats.pending),
+                ("in_flight", stats.in_flight),
+                ("delivered", stats.delivered),
+                ("replaced", stats.replaced),
+                ("failed", stats.failed),
+                ("retried", stats.retried),
+                ("batches", stats.batches),
+                ("bytes", stats.bytes),
+            ] {
+                entry.set_item(name, count)?;
+            }
+            entry.set_item("last_error", stats.last_error)?;
+            result.set_item(stats.backend.as_str(), entry)?;
+        }
+        Ok(result)
+    }
+
+    #[doc = include_str!("doc/failed_messages.txt")]
+    #[pyo3(signature = (backend=None))]
+    fn failed_messages<'py>(
+        &self,
+        py: Python<'py>,
+        backend: Given<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyList>> {
+        let list = || {
+            let name = Self::some_backend(backend)?;
+            let failed = self.run(py, |store, _| store.failed_messages(name))?;
+            Self::handed_back(py, &failed)
+        };
+        self.settle(py, "failed_messages", list(), || PyList::empty(py))
+    }
+
+    #[doc = include_str!("doc/retry_failed.txt")]
+    #[pyo3(signature = (backend=None))]
+    fn retry_failed(&self, py: Python<'_>, backend: Given<'_, '_>) -> PyResult<usize> {
+        let retry = || {
+            let name = Self::some_backend(backend)?;
+            self.run(py, |store, _| store.retry_failed(name))
+        };
+        self.settle(py, "retry_failed", retry(), || 0)
+    }
+
+    #[doc = include_str!("doc/drop_failed.txt")]
+    #[pyo3(signature = (backend=None))]
+    fn drop_failed(&self, py: Python<'_>, backend: Given<'_, '_>) -> PyResult<usize> {
+        let drop = || {
+            let name = Self::some_backend(backend)?;
+            self.run(py, |store, _| store.drop_failed(name))
+        };
+        self.settle(py, "drop_failed", drop(), || 0)
+    }
+
+    #[doc = include_str!("doc/start.txt")]
+    fn start(&self, py: Python<'_>) -> PyResult<()> {
+        let start = self.run(py, |store, _| store.start());
+        self.settle(py, "start", start, || ())
+    }
+
+    #[doc = include_str!("doc/stop.txt")]
+    #[pyo3(signature = (timeout=None))]
+    fn stop(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+        let deadline = arguments::deadline(timeout)?;
+        let outcome = self.run(py, |store, interrupt| store.stop(deadline, interrupt));
+        self.open(py)?.channel.sync(py)?;
+        outcome
+    }
+
+    #[doc = include_str!("doc/tether.txt")]
+    #[pyo3(signature = (bucket=None, wait=true, backend=None, *, key=None, queue=None),
+           text_signature = "($self, bucket='', wait=True, backend='local', *, key=None, queue=None)")]
+    fn tether<'py>(
+        slf: &Bound<'py, Self>,
+        bucket: Given<'_, 'py>,
+        wait: bool,
+        backend: Given<'_, 'py>,
+        key: Given<'_, 'py>,
+        queue: Option<bool>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static TETHER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        // Bare, `@db.tether`: the first argument is the function.
+        let (function, bucket) = match bucket {
+            Some(given) if given.is_callable() => (Some(given), None),
+            given => (None, given),
+        };
+        let name = arguments::backend(backend)?;
+        let open = slf.get().open(py)?;
+        let checked = open.store.check(name, "", 0);
+        checked.map_err(|error| errors::to_python(py, &error))?;
+        let options = PyDict::new(py);
+        options.set_item("bucket", arguments::bucket(bucket)?)?;
+        options.set_item("backend", name.as_str())?;
+        options.set_item("key", key.map(arguments::key).transpose()?)?;
+        options.set_item("queue", queue.unwrap_or(!wait))?;
+        let tether = TETHER.import(py, "TetherDB._tether", "tether")?;
+        match function {
+            Some(function) => tether.call((slf, function), Some(&options)),
+            None => {
+                let partial = py.import("functools")?.getattr("partial")?;
+                partial.call((tether, slf), Some(&options))
+            }
+        }
+    }
+
+    /// Logs one ERROR line on behalf of `tether`.
+    fn _log_error(&self, py: Python<'_>, text: &str) -> PyResult<()> {
+        self.open(py)?.channel.log_now(py, Level::Error, text)
+    }
+
+    /// A time-ordered UUID (version 7), for `tether`.
+    #[staticmethod]
+    fn _new_key() -> String {
+        uuid::Uuid::now_v7().to_string()
+    }
+
+    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+        let py = slf.py();
+        slf.get().run(py, |store, _| store.start())?;
+        Ok(slf)
+    }
+
+    #[pyo3(signature = (_type, _value, _traceback, /))]
+    fn __exit__(
+        &self,
+        py: Python<'_>,
+        _type: &Bound<'_, PyAny>,
+        _value: &Bound<'_, PyAny>,
+        _traceback: &Bound<'_, PyAny>,
+    ) -> PyResult<()> {
+        self.stop(py, None)
+    }
+
+    fn __repr__(&self, py: Python<'_>) -> PyResult<String> {
+        let open = self.open(py)?;
+        let config = open.store.config();
+        let path = PyString::new(py, &config.local.filepath.to_string_lossy()).repr()?;
+        let mut text = format!("<TetherDB.DB: local {path}");
+        if let Some(dynamodb) = &config.dynamodb {
+            let table = PyString::new(py, &dynamodb.table_name).repr()?;
+            text.push_str(&format!(", dynamodb {table}"));
+        }
+        if config.etcd.is_some() {
+            text.push_str(", etcd");
+        }
+        text.push('>');
+        Ok(text)
+    }
+
+    fn __reduce__(&self) -> PyResult<()> {
+        Err(PyTypeError::new_err(
+            "a DB cannot be pickled or copied: it has files and threads open. Pass its configuration, and \
+             open a DB from it in the other process.",
+        ))
+    }
+}
+
+impl Drop for DB {
+    fn drop(&mut self) {
+        let Some(open) = self.open.swap(None) else {
+            return;
+        };
+        if !open.store.is_ours() {
+            // Inherited by `fork` and never used here: the parent's, not to be closed.
+            std::mem::forget(open);
+            return;
+        }
+        // Closing a file may wait for the disk: not while holding the interpreter.
+        let mut open = Some(open);
+        Python::try_attach(|py| {
+            let open = open.take();
+            py.detach(|| drop(open));
+        });
+    }
+}
+
+fn truth(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
+    pyo3::types::PyBool::new(py, value).to_owned().into_any()
+}
+
+fn or_default<'py>(py: Python<'py>, given: Given<'_, 'py>, default: usize) -> Bound<'py, PyAny> {
+    match given {
+        Some(given) => given.clone(),
+        None => pyo3::types::PyInt::new(py, default).into_any(),
+    }
+}
+
+/// `{name: [...], "next_marker": ...}`
+fn page_of<'py, 'a>(
+    py: Python<'py>,
+    name: &str,
+    items: impl Iterator<Item = &'a str>,
+    next_marker: Option<&str>,
+) -> PyResult<Bound<'py, PyDict>> {
+    let list = PyList::empty(py);
+    for item in items {
+        list.append(item)?;
+    }
+    let page = PyDict::new(py);
+    page.set_item(name, list)?;
+    page.set_item("next_marker", next_marker)?;
+    Ok(page)
+}

@@ -1,0 +1,74 @@
+//! The one place that makes Python exceptions of the engine's errors.
+
+use pyo3::exceptions::{PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyList, PyType};
+
+use super::json;
+use crate::error::{Error, Kind};
+use crate::message::Failed;
+
+/// The exception classes live in Python, where a class can have two bases.
+fn class<'py>(py: Python<'py>, kind: Kind) -> PyResult<Bound<'py, PyType>> {
+    let name = match kind {
+        Kind::Config => "ConfigError",
+        Kind::NotConfigured => "BackendNotConfigured",
+        Kind::Limit => "LimitExceeded",
+        Kind::QueueFull => "QueueFull",
+        Kind::FlushTimeout => "FlushTimeout",
+        Kind::Delivery => "DeliveryError",
+        Kind::Timeout => "OperationTimeout",
+        Kind::Corrupt => "CorruptStore",
+        Kind::Backend | Kind::Interrupted | Kind::Value => "BackendError",
+    };
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    let module = MODULE.get_or_try_init(py, || {
+        py.import("TetherDB._exceptions").map(Bound::unbind)
+    })?;
+    Ok(module.bind(py).getattr(name)?.cast_into::<PyType>()?)
+}
+
+/// The exception for an error.
+pub(super) fn to_python(py: Python<'_>, error: &Error) -> PyErr {
+    build(py, error).unwrap_or_else(|failure| failure)
+}
+
+fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
+    let text = error.to_string();
+    let class = match error.kind() {
+        Kind::Value => return Ok(PyValueError::new_err(text)),
+        // Whoever was interrupted raises what the signal handler raised, not this.
+        Kind::Interrupted => return Ok(PyRuntimeError::new_err(text)),
+        kind => class(py, kind)?,
+    };
+    let exception = match error.kind() {
+        Kind::Delivery => class.call1((text, failed_list(py, error.failed())?))?,
+        Kind::Backend | Kind::Timeout | Kind::Corrupt => {
+            let backend = error.backend_name().map(|name| name.as_str());
+            class.call1((text, backend, error.retryable()))?
+        }
+        _ => class.call1((text,))?,
+    };
+    Ok(PyErr::from_value(exception))
+}
+
+/// Whether a backend failed, rather than the caller or a signal.
+pub(super) fn is_backend_error(py: Python<'_>, error: &PyErr) -> bool {
+    class(py, Kind::Backend).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+}
+
+/// `[(key, value, backend, exception), ...]`
+fn failed_list<'py>(py: Python<'py>, failed: &[Failed]) -> PyResult<Bound<'py, PyList>> {
+    let list = PyList::empty(py);
+    for failed in failed {
+        let exception = to_python(py, &failed.error).into_value(py);
+        list.append((
+            failed.message.key(),
+            json::decode(py, failed.message.value())?,
+            failed.backend.as_str(),
+            exception,
+        ))?;
+    }
+    Ok(list)
+}

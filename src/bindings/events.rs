@@ -1,0 +1,335 @@
+//! From the workers to Python: log lines, `on_error`, and whoever awaits a receipt.
+//!
+//! Workers only put things into a [`Channel`]. Log lines are taken out by whichever Python thread comes
+//! first: a verb that has just caused one, or the channel's own notifier thread, which also makes the
+//! calls into the user's code. The notifier ends by itself when it has had nothing to do for a while.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
+use std::thread::{self, ThreadId};
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::{errors, json};
+use crate::config::Logging;
+use crate::message::Failed;
+use crate::process;
+use crate::queue::{Events, Level};
+use crate::wait::{self, SLICE};
+
+/// Log lines kept for a Python that does not come to take them; more are dropped, and counted.
+const MOST_LINES: usize = 100_000;
+/// How long the notifier waits for more before it ends.
+const IDLE: Duration = Duration::from_secs(1);
+/// How long the end of the program waits for calls into the user's code.
+const LAST_CALLS: Duration = Duration::from_secs(5);
+
+type Call = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
+
+/// What one `DB` has to tell Python.
+pub(super) struct Channel {
+    logging: Logging,
+    on_error: Option<Py<PyAny>>,
+    state: Mutex<State>,
+    /// Something was put in, or everything was taken out.
+    changed: Condvar,
+    generation: u64,
+}
+
+#[derive(Default)]
+struct State {
+    lines: VecDeque<(Level, String)>,
+    dropped: usize,
+    calls: VecDeque<Call>,
+    notifier: bool,
+    /// Who is logging a line, so that their order is kept and nobody waits for themselves.
+    logging: Option<ThreadId>,
+    /// Who is calling into the user's code.
+    calling: bool,
+}
+
+/// All channels, for the end of the program. Locked only while attached to the interpreter, without
+/// giving it up, so that `fork` never finds it held.
+static CHANNELS: LazyLock<Mutex<Vec<Weak<Channel>>>> = LazyLock::new(Mutex::default);
+
+impl Channel {
+    pub(super) fn new(
+        _attached: Python<'_>,
+        logging: Logging,
+        on_error: Option<Py<PyAny>>,
+    ) -> Arc<Self> {
+        let channel = Arc::new(Self {
+            logging,
+            on_error,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            generation: process::generation(),
+        });
+        let mut channels = wait::lock(&CHANNELS);
+        channels.retain(|channel| channel.strong_count() > 0);
+        channels.push(Arc::downgrade(&channel));
+        channel
+    }
+
+    pub(super) fn on_error(&self) -> Option<&Py<PyAny>> {
+        self.on_error.as_ref()
+    }
+
+    pub(super) fn logs_debug(&self) -> bool {
+        self.logging == Logging::Debug
+    }
+
+    /// Has the notifier make a call into the user's code.
+    pub(super) fn call(self: &Arc<Self>, call: Call) {
+        let mut state = wait::lock(&self.state);
+        state.calls.push_back(call);
+        self.wake(state);
+    }
+
+    fn wake(self: &Arc<Self>, mut state: std::sync::MutexGuard<'_, State>) {
+        self.changed.notify_all();
+        if state.notifier || process::exiting() {
+            return;
+        }
+        let channel = Arc::clone(self);
+        let started = thread::Builder::new()
+            .name("tetherdb-notifier".into())
+            .spawn(move || channel.notify());
+        // Without a thread, the next verb of this handle logs the lines.
+        state.notifier = started.is_ok();
+    }
+
+    /// The notifier: takes out what nobody else has.
+    fn notify(self: Arc<Self>) {
+        loop {
+            let mut state = wait::lock(&self.state);
+            let idle_since = Instant::now();
+            while state.calls.is_empty() && (state.lines.is_empty() || state.logging.is_some()) {
+                if idle_since.elapsed() >= IDLE || process::exiting() {
+                    state.notifier = false;
+                    return;
+                }
+                let waited = self.changed.wait_timeout(state, SLICE);
+                state = waited.unwrap_or_else(PoisonError::into_inner).0;
+            }
+            drop(state);
+            let attached = Python::try_attach(|py| {
+                self.log_lines(py);
+                self.make_calls(py);
+            });
+            if attached.is_none() {
+                wait::lock(&self.state).notifier = false;
+                return;
+            }
+        }
+    }
+
+    /// Logs every line there is, unless another thread is at it. User code runs in here.
+    fn log_lines(&self, py: Python<'_>) {
+        loop {
+            let (level, text) = {
+                let mut state = wait::lock(&self.state);
+                if state.logging.is_some() {
+                    return;
+                }
+                if state.dropped > 0 && state.lines.is_empty() {
+                    let dropped = std::mem::take(&mut state.dropped);
+                    let text = format!("{dropped} log line(s) were dropped: logging is too slow.");
+                    state.lines.push_back((Level::Warning, text));
+                }
+                let Some(line) = state.lines.pop_front() else {
+                    return;
+                };
+                state.logging = Some(thread::current().id());
+                line
+            };
+            let outcome = log(py, level, &text);
+            wait::lock(&self.state).logging = None;
+            self.changed.notify_all();
+            if let Err(error) = outcome {
+                error.write_unraisable(py, None);
+            }
+        }
+    }
+
+    fn make_calls(&self, py: Python<'_>) {
+        loop {
+            let call = {
+                let mut state = wait::lock(&self.state);
+                let call = state.calls.pop_front();
+                state.calling = call.is_some();
+                call
+            };
+            let Some(call) = call else {
+                self.changed.notify_all();
+                return;
+            };
+            if let Err(error) = call(py) {
+                // What the user's code raises is logged and harms nothing.
+                let text = format!("on_error raised {error}");
+                if log(py, Level::Error, &text).is_err() {
+                    error.write_unraisable(py, None);
+                }
+            }
+            // Lines that the call has caused come before the next call.
+            self.log_lines(py);
+        }
+    }
+
+    /// Returns once every line put in before has been logged, so that it stands in the log when the verb
+    /// that caused it returns.
+    pub(super) fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        loop {
+            {
+                let state = wait::lock(&self.state);
+                let other = match state.logging {
+                    // A log handler that uses this handle: its line comes when the handler is done.
+                    Some(id) if id == thread::current().id() => return Ok(()),
+                    other => other.is_some(),
+                };
+                if !other && state.lines.is_empty() && state.dropped == 0 {
+                    return Ok(());
+                }
+            }
+            self.log_lines(py);
+            py.detach(|| {
+                let state = wait::lock(&self.state);
+                if state.logging.is_some() {
+                    let _ = self.changed.wait_timeout(state, SLICE);
+                }
+            });
+            py.check_signals()?;
+        }
+    }
+
+    /// At the end of the program: everything comes out here, except what hangs in the user's code.
+    fn finish(&self, py: Python<'_>) {
+        let deadline = Instant::now() + LAST_CALLS;
+        while Instant::now() < deadline {
+            self.log_lines(py);
+            let (calling, busy) = {
+                let state = wait::lock(&self.state);
+                (state.calling, state.notifier || state.logging.is_some())
+            };
+            if !calling {
+                self.make_calls(py);
+            }
+            if !busy {
+                break;
+            }
+            py.detach(|| {
+                let state = wait::lock(&self.state);
+                self.changed.notify_all();
+                let _ = self.changed.wait_timeout(state, Duration::from_millis(5));
+            });
+        }
+    }
+
+    /// One line from the thread that calls, after all those put in before it.
+    pub(super) fn log_now(&self, py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
+        if self.logging == Logging::None {
+            return Ok(());
+        }
+        self.sync(py)?;
+        log(py, level, text)
+    }
+}
+
+/// A channel as the engine sees it; the engine must not need an `Arc` of its own.
+pub(super) struct Sender(pub(super) Arc<Channel>);
+
+impl Events for Sender {
+    fn wants_debug(&self) -> bool {
+        self.0.logs_debug()
+    }
+
+    fn log(&self, level: Level, text: String) {
+        if self.0.logging == Logging::None {
+            return;
+        }
+        let mut state = wait::lock(&self.0.state);
+        if state.lines.len() >= MOST_LINES {
+            state.dropped += 1;
+        } else {
+            state.lines.push_back((level, text));
+        }
+        self.0.wake(state);
+    }
+
+    fn given_up(&self, failed: Failed) {
+        if self.0.on_error.is_none() {
+            return;
+        }
+        let channel = Arc::downgrade(&self.0);
+        self.0.call(Box::new(move |py| {
+            let Some(channel) = channel.upgrade() else {
+                return Ok(());
+            };
+            let Some(on_error) = channel.on_error() else {
+                return Ok(());
+            };
+            let exception = errors::to_python(py, &failed.error).into_value(py);
+            let value = json::decode(py, failed.message.value())?;
+            on_error.call1(
+                py,
+                (
+                    failed.message.key(),
+                    value,
+                    failed.backend.as_str(),
+                    exception,
+                ),
+            )?;
+            Ok(())
+        }));
+    }
+}
+
+fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    py.import("logging")?.call_method1("getLogger", ("TetherDB",))
+}
+
+fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
+    let method = match level {
+        Level::Debug => "debug",
+        Level::Warning => "warning",
+        Level::Error => "error",
+    };
+    // As an argument, not as the format: keys and values may hold percent signs.
+    logger(py)?.call_method1(method, ("%s", text)).map(drop)
+}
+
+/// With `debug`: the lines pass, and where nobody has set up logging they go to stderr.
+pub(super) fn set_up_debug(py: Python<'_>) -> PyResult<()> {
+    let logger = logger(py)?;
+    let logging = py.import("logging")?;
+    let debug = logging.getattr("DEBUG")?;
+    if !logger.call_method1("isEnabledFor", (&debug,))?.is_truthy()? {
+        logger.call_method1("setLevel", (&debug,))?;
+    }
+    if !logger.call_method0("hasHandlers")?.is_truthy()? {
+        let handler = logging.call_method0("StreamHandler")?;
+        let arguments = PyDict::new(py);
+        arguments.set_item("fmt", "%(levelname)s: %(message)s")?;
+        let formatter = logging.call_method("Formatter", (), Some(&arguments))?;
+        handler.call_method1("setFormatter", (formatter,))?;
+        logger.call_method1("addHandler", (handler,))?;
+    }
+    Ok(())
+}
+
+/// After `fork`, in the child: the parent's lines and calls are the parent's.
+pub(super) fn forget_all() {
+    wait::lock(&CHANNELS).clear();
+}
+
+/// At the end of the program, after the stores have been stopped.
+pub(super) fn finish_all(py: Python<'_>) {
+    let channels = std::mem::take(&mut *wait::lock(&CHANNELS));
+    for channel in channels.iter().filter_map(Weak::upgrade) {
+        if channel.generation == process::generation() {
+            channel.finish(py);
+        }
+    }
+}

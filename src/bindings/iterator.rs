@@ -1,0 +1,94 @@
+//! What `iter_messages` gives: pages are fetched as they are needed.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use pyo3::prelude::*;
+
+use super::db::DB;
+use super::{errors, json};
+use crate::message::BackendName;
+use crate::wait;
+
+/// A lazy iterator of `(key, value)` pairs, from ``DB.iter_messages``.
+#[pyclass(module = "TetherDB", frozen)]
+pub(super) struct MessageIterator {
+    db: Py<DB>,
+    backend: BackendName,
+    bucket: String,
+    page_size: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    page: VecDeque<(String, String)>,
+    /// Where the next page starts.
+    marker: Option<String>,
+    exhausted: bool,
+    /// A page failed: from here on one record at a time, so that all before the one at fault come out.
+    careful: bool,
+}
+
+impl MessageIterator {
+    pub(super) fn new(db: Py<DB>, backend: BackendName, bucket: &str, page_size: usize) -> Self {
+        Self {
+            db,
+            backend,
+            bucket: bucket.to_owned(),
+            page_size,
+            state: Mutex::default(),
+        }
+    }
+
+    fn take(&self) -> Option<(String, String)> {
+        wait::lock(&self.state).page.pop_front()
+    }
+}
+
+#[pymethods]
+impl MessageIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(
+        &self,
+        py: Python<'py>,
+    ) -> PyResult<Option<(String, Bound<'py, PyAny>)>> {
+        let mut entry = self.take();
+        if entry.is_none() {
+            let (marker, exhausted, careful) = {
+                let state = wait::lock(&self.state);
+                (state.marker.clone(), state.exhausted, state.careful)
+            };
+            if exhausted {
+                return Ok(None);
+            }
+            let page = |size| {
+                let db = self.db.get();
+                db.page(py, self.backend, &self.bucket, marker.as_deref(), size)
+            };
+            let listing = if careful {
+                page(1)?
+            } else {
+                match page(self.page_size) {
+                    Err(error) if errors::is_backend_error(py, &error) => {
+                        wait::lock(&self.state).careful = true;
+                        page(1)?
+                    }
+                    other => other?,
+                }
+            };
+            let mut state = wait::lock(&self.state);
+            state.exhausted = listing.next_marker.is_none();
+            state.marker = listing.next_marker;
+            state.page = listing.entries.into();
+            entry = state.page.pop_front();
+        }
+        match entry {
+            Some((key, text)) => Ok(Some((key, json::decode(py, &text)?))),
+            None => Ok(None),
+        }
+    }
+}

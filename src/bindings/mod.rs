@@ -1,0 +1,32 @@
+//! The Python face: the only folder that knows pyo3. It converts, validates and hands on; nothing else.
+
+mod arguments;
+mod config;
+mod db;
+mod errors;
+mod events;
+mod iterator;
+mod json;
+mod receipt;
+mod runtime;
+
+use pyo3::prelude::*;
+
+/// The extension module; `TetherDB/__init__.py` gives it its public name.
+#[pymodule(name = "_tetherdb")]
+mod tetherdb_module {
+    use super::*;
+
+    #[pymodule_export]
+    use super::db::DB;
+    #[pymodule_export]
+    use super::iterator::MessageIterator;
+    #[pymodule_export]
+    use super::receipt::Receipt;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        runtime::install(module.py())
+    }
+}

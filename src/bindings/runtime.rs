@@ -1,0 +1,104 @@
+//! What the interpreter and the engine must know of each other: signals, `fork`, and the end.
+
+use std::cell::RefCell;
+use std::sync::Once;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use super::{errors, events};
+use crate::error::Result;
+use crate::wait::Interrupt;
+use crate::{process, store};
+
+/// Asks Python for pending signals; keeps what a handler raised.
+#[derive(Default)]
+struct Signals {
+    raised: RefCell<Option<PyErr>>,
+}
+
+impl Interrupt for Signals {
+    fn interrupted(&self) -> bool {
+        // While the interpreter ends there is nobody to ask.
+        let checked = Python::try_attach(|py| py.check_signals());
+        match checked {
+            Some(Err(raised)) => {
+                self.raised.replace(Some(raised));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+/// Runs `work` without the interpreter, so that other threads go on; a signal ends its waits.
+pub(super) fn detached<T: Send>(
+    py: Python<'_>,
+    work: impl FnOnce(&dyn Interrupt) -> Result<T> + Send,
+) -> PyResult<T> {
+    let (outcome, raised) = py.detach(|| {
+        let signals = Signals::default();
+        let outcome = work(&signals);
+        (outcome, signals.raised.into_inner())
+    });
+    match (outcome, raised) {
+        (Ok(value), _) => Ok(value),
+        // What the handler raised is what the caller shall see.
+        (Err(_), Some(raised)) => Err(raised),
+        (Err(error), None) => Err(errors::to_python(py, &error)),
+    }
+}
+
+/// At import: tells Python to tell us of `fork`.
+pub(super) fn install(py: Python<'_>) -> PyResult<()> {
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
+    hooks.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?)?;
+    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
+    let os = py.import("os")?;
+    if os.hasattr("register_at_fork")? {
+        os.call_method("register_at_fork", (), Some(&hooks))?;
+    }
+    Ok(())
+}
+
+/// At the first `DB`: tells Python to tell us of its end. Later than `import logging`, so that we are
+/// asked before logging shuts down.
+pub(super) fn watch_exit(py: Python<'_>) -> PyResult<()> {
+    static WATCHING: Once = Once::new();
+    if WATCHING.is_completed() {
+        return Ok(());
+    }
+    py.import("logging")?;
+    let atexit = py.import("atexit")?;
+    let hook = wrap_pyfunction!(at_exit, py)?;
+    let mut outcome = Ok(());
+    WATCHING.call_once(|| {
+        outcome = atexit.call_method1("register", (hook,)).map(drop);
+    });
+    outcome
+}
+
+#[pyfunction]
+fn before_fork(py: Python<'_>) {
+    py.detach(process::before_fork);
+}
+
+#[pyfunction]
+fn after_fork_in_parent() {
+    process::after_fork(false);
+}
+
+#[pyfunction]
+fn after_fork_in_child() {
+    // Before the gate opens: nobody else is there yet.
+    store::forget_all();
+    events::forget_all();
+    process::after_fork(true);
+}
+
+#[pyfunction]
+fn at_exit(py: Python<'_>) {
+    py.detach(store::stop_all);
+    events::finish_all(py);
+}

@@ -1,0 +1,254 @@
+//! Those who wait for the worker: flush, stop, and direct verbs behind a queued message of their key.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::lane::{Lane, Ledger};
+use super::order::Gate;
+use crate::error::{Error, Kind, Result};
+use crate::message::{Failed, quote};
+use crate::wait::{self, Interrupt, Wait};
+
+/// The right of a direct verb to act on its keys: nothing older is left before it in the queue, and
+/// nothing newer travels until it is dropped.
+pub struct Hold<'a> {
+    lane: &'a Lane,
+    gates: Vec<Gate>,
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let mut ledger = wait::lock(&self.lane.ledger);
+        for &gate in &self.gates {
+            ledger.order.release(gate);
+        }
+        let waiting = ledger.order.sendable() > 0;
+        drop(ledger);
+        if waiting {
+            self.lane.poke();
+        }
+        self.lane.progress.notify_all();
+    }
+}
+
+impl Lane {
+    /// Waits until nothing queued is left before a direct verb on `keys`, sending it at once.
+    ///
+    /// # Errors
+    /// `Timeout` after the backend's patience; `Interrupted`.
+    pub fn hold<'a, 'k>(
+        self: &'a Arc<Self>,
+        keys: impl Iterator<Item = &'k str>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Hold<'a>> {
+        let mut ledger = self.lock_absorbed();
+        let mut hold = Hold {
+            lane: self,
+            gates: Vec::with_capacity(keys.size_hint().0),
+        };
+        let mut behind = None;
+        for key in keys {
+            let gate = ledger.order.gate(key);
+            if !ledger.order.is_open(gate) {
+                ledger.order.hurry(gate);
+                behind = Some(key);
+            }
+            hold.gates.push(gate);
+        }
+        let Some(key) = behind else {
+            drop(ledger);
+            return Ok(hold);
+        };
+        ledger.close_round();
+        drop(ledger);
+        self.ensure_worker()?;
+        self.poke();
+        let patience = self.backend.patience();
+        let mut wait = Wait::new(Some(Instant::now() + patience), interrupt);
+        let mut ledger = wait::lock(&self.ledger);
+        while !hold.gates.iter().all(|&gate| ledger.order.is_open(gate)) {
+            if wait.expired() {
+                drop(ledger);
+                return Err(Error::backend(
+                    Kind::Timeout,
+                    self.backend.name(),
+                    true,
+                    format!(
+                        "key {} waits behind a queued message of its key that could not be delivered \
+                         within {:.1} s{}. Nothing was done; see stats() and try again.",
+                        quote(key),
+                        patience.as_secs_f64(),
+                        self.last_error_suffix()
+                    ),
+                ));
+            }
+            ledger = wait.on(&self.progress, ledger, &self.ledger)?;
+        }
+        drop(ledger);
+        Ok(hold)
+    }
+
+    /// Sends at once what waits for its batch to fill; waits for nothing.
+    pub fn urge(&self) {
+        self.lock_absorbed().close_round();
+        self.poke();
+    }
+
+    /// Waits until everything accepted before this call has left the queue.
+    ///
+    /// # Errors
+    /// `FlushTimeout` when the deadline passes first; `Interrupted`.
+    pub fn flush(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        let mut ledger = self.lock_absorbed();
+        let round = ledger.close_round();
+        if ledger.unsettled(round) == 0 {
+            return Ok(());
+        }
+        drop(ledger);
+        self.ensure_worker()?;
+        self.poke();
+        let mut wait = Wait::new(deadline, interrupt);
+        let mut ledger = wait::lock(&self.ledger);
+        loop {
+            let left = ledger.unsettled(round);
+            if left == 0 {
+                return Ok(());
+            }
+            if wait.expired() {
+                drop(ledger);
+                return Err(Error::backend(
+                    Kind::FlushTimeout,
+                    self.backend.name(),
+                    true,
+                    format!(
+                        "{left} queued message(s) were not delivered in time{}. They are still queued.",
+                        self.last_error_suffix()
+                    ),
+                ));
+            }
+            ledger = wait.on(&self.progress, ledger, &self.ledger)?;
+        }
+    }
+
+    /// Delivers what was accepted before this call, and ends the worker. What is not delivered by the
+    /// deadline is given up and kept, to be handed back by [`Self::take_unreported`].
+    ///
+    /// # Errors
+    /// `Interrupted`: the lane goes on then.
+    pub fn stop(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        self.release_producers();
+        match self.flush(deadline, interrupt) {
+            Err(error) if error.kind() == Kind::FlushTimeout => {
+                let error = Error::backend(
+                    Kind::FlushTimeout,
+                    self.backend.name(),
+                    true,
+                    format!(
+                        "not delivered before stop's deadline{}. It may still arrive if it was on its way.",
+                        self.last_error_suffix()
+                    ),
+                );
+                self.abandon(&error);
+                return Ok(());
+            }
+            other => other?,
+        }
+        let number = {
+            let mut intake = wait::lock(&self.intake);
+            let Some(number) = intake.worker else {
+                return Ok(());
+            };
+            intake.closing = true;
+            self.poke_locked(&mut intake);
+            number
+        };
+        let mut wait = Wait::new(deadline, interrupt);
+        let mut ledger = wait::lock(&self.ledger);
+        // Delivered all there was: the worker is at most finishing what came since.
+        while {
+            let intake = wait::lock(&self.intake);
+            intake.worker == Some(number) && intake.closing
+        } {
+            if wait.expired() {
+                break;
+            }
+            ledger = wait.on(&self.progress, ledger, &self.ledger)?;
+        }
+        drop(ledger);
+        Ok(())
+    }
+
+    /// Ends the wait of producers that wait for room, with an error.
+    fn release_producers(&self) {
+        wait::lock(&self.intake).stops += 1;
+        self.room.notify_all();
+    }
+
+    /// What was given up and no `DeliveryError` has carried yet; from now on one has.
+    pub fn take_unreported(&self) -> Vec<Failed> {
+        let mut ledger = wait::lock(&self.ledger);
+        ledger
+            .kept
+            .iter_mut()
+            .filter_map(|kept| {
+                let reported = std::mem::replace(&mut kept.reported, true);
+                (!reported).then(|| kept.failed.clone())
+            })
+            .collect()
+    }
+
+    /// What was given up and is kept.
+    pub fn failed_messages(&self) -> Vec<Failed> {
+        let ledger = wait::lock(&self.ledger);
+        ledger.kept.iter().map(|kept| kept.failed.clone()).collect()
+    }
+
+    /// Queues again what was given up; how many.
+    pub fn retry_failed(self: &Arc<Self>) -> Result<usize> {
+        if wait::lock(&self.ledger).kept.is_empty() {
+            return Ok(0);
+        }
+        self.ensure_worker()?;
+        let mut ledger = self.lock_absorbed();
+        let now = self.now();
+        let kept = std::mem::take(&mut ledger.kept);
+        let count = kept.len();
+        {
+            let mut intake = wait::lock(&self.intake);
+            for kept in kept {
+                intake.pending += 1;
+                intake.pending_bytes += kept.failed.message.size();
+                ledger.requeue(kept.failed.message, now);
+            }
+        }
+        drop(ledger);
+        self.poke();
+        Ok(count)
+    }
+
+    /// Forgets what was given up; how many. They stay counted as failed.
+    pub fn drop_failed(&self) -> usize {
+        std::mem::take(&mut wait::lock(&self.ledger).kept).len()
+    }
+
+    fn lock_absorbed(&self) -> std::sync::MutexGuard<'_, Ledger> {
+        let mut ledger = wait::lock(&self.ledger);
+        ledger.absorb(&mut wait::lock(&self.intake));
+        ledger
+    }
+
+    fn last_error_suffix(&self) -> String {
+        match self.stats().last_error {
+            Some(error) => format!(" (last error: {error})"),
+            None => String::new(),
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! The store: routes a verb to a backend or to its queue; opens, starts and stops them.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::{Duration, Instant};
+
+use crate::backend::local::Local;
+use crate::backend::{Backend, Range};
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::message::{BackendName, Failed, Message};
+use crate::process;
+use crate::queue::{Events, Lane, Level, Receipt, Stats, shown};
+use crate::wait::{self, Interrupt, Never};
+
+/// One open configuration: its backends and their queues.
+pub struct Store {
+    lanes: Vec<Arc<Lane>>,
+    config: Config,
+    events: Arc<dyn Events>,
+    generation: u64,
+    started: AtomicBool,
+    /// Something may be open since the last `stop`.
+    used: AtomicBool,
+}
+
+/// One page of a list, in the words of the caller: keys without the bucket asked for.
+#[derive(Debug)]
+pub struct Listing {
+    /// Keys and stored texts (empty texts where only keys were asked for).
+    pub entries: Vec<(String, String)>,
+    /// Where the next page starts, if there is one.
+    pub next_marker: Option<String>,
+}
+
+/// All stores of this process, and the queues of those that were dropped with something in them: the end
+/// of the program delivers what they hold. Locked only inside the fork gate.
+static LIVE: Mutex<Live> = Mutex::new(Live {
+    stores: Vec::new(),
+    orphans: Vec::new(),
+});
+
+struct Live {
+    stores: Vec<Weak<Store>>,
+    orphans: Vec<Arc<Lane>>,
+}
+
+impl Store {
+    /// Opens a configuration. Connects to nothing, creates nothing, starts no thread.
+    pub fn open(config: Config, events: Arc<dyn Events>) -> Result<Arc<Self>> {
+        let local = Arc::new(Local::new(&config.local)?);
+        let lane = Lane::new(local, config.queue.clone(), Arc::clone(&events));
+        let store = Arc::new(Self {
+            lanes: vec![Arc::new(lane)],
+            events,
+            generation: process::generation(),
+            started: AtomicBool::new(false),
+            used: AtomicBool::new(true),
+            config,
+        });
+        let _inside = process::enter();
+        let mut live = wait::lock(&LIVE);
+        live.stores.retain(|store| store.strong_count() > 0);
+        live.orphans.retain(|lane| lane.has_worker());
+        live.stores.push(Arc::downgrade(&store));
+        Ok(store)
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Whether this store was made by this process, not by the one it was forked from.
+    pub fn is_ours(&self) -> bool {
+        self.generation == process::generation()
+    }
+
+    fn lane(&self, name: BackendName) -> Result<&Arc<Lane>> {
+        self.used.store(true, Ordering::Relaxed);
+        let found = self.lanes.iter().find(|lane| lane.backend().name() == name);
+        found.ok_or_else(|| {
+            let configured = match name {
+                BackendName::Local => true,
+                BackendName::Dynamodb => self.config.dynamodb.is_some(),
+                BackendName::Etcd => self.config.etcd.is_some(),
+            };
+            let text = if configured {
+                format!(
+                    "this version of TetherDB has no {name} backend yet: its section is checked, and \
+                     nothing can be stored there. Use backend='local'."
+                )
+            } else {
+                format!(
+                    "backend '{name}' is not configured. Add a section \"{name}\" to the configuration."
+                )
+            };
+            Error::new(Kind::NotConfigured, text)
+        })
+    }
+
+    fn backend(&self, name: BackendName) -> Result<&dyn Backend> {
+        self.lane(name).map(|lane| lane.backend())
+    }
+
+    /// Refuses what the backend does not have or would refuse, before anything is converted or queued.
+    pub fn check(&self, name: BackendName, key: &str, value_len: usize) -> Result<()> {
+        let backend = self.backend(name)?;
+        backend.limits().check(name, key, value_len)
+    }
+
+    /// Queues a message if that needs no waiting; else hands it back for [`Self::enqueue`].
+    pub fn try_enqueue(
+        &self,
+        name: BackendName,
+        message: Message,
+        receipt: Option<Receipt>,
+    ) -> Result<Option<(Message, Option<Receipt>)>> {
+        if process::exiting() {
+            return Ok(Some((message, receipt)));
+        }
+        let lane = self.lane(name)?;
+        lane.backend().limits().check(
+            name,
+            message.key(),
+            message.value().len(),
+        )?;
+        lane.try_enqueue(message, receipt)
+    }
+
+    /// Queues a message, starting the worker and waiting for room as need be.
+    pub fn enqueue(
+        &self,
+        name: BackendName,
+        message: Message,
+        receipt: Option<Receipt>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        self.check(name, message.key(), message.value().len())?;
+        if process::exiting() {
+            // Nobody would deliver it: what is accepted now is written now.
+            self.write(name, message, interrupt)?;
+            if let Some(receipt) = receipt {
+                receipt.deliver();
+            }
+            return Ok(());
+        }
+        self.mark_started();
+        self.lane(name)?.enqueue(message, receipt, interrupt)
+    }
+
+    /// Writes a message now.
+    pub fn write(
+        &self,
+        name: BackendName,
+        message: Message,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        self.check(name, message.key(), message.value().len())?;
+        let lane = self.lane(name)?;
+        let _hold = lane.hold(std::iter::once(message.key()), interrupt)?;
+        lane.backend().write(vec![message.clone()], interrupt)?;
+        self.log_written(name, &message);
+        Ok(())
+    }
+
+    /// Writes all messages now, or none; gives how many keys.
+    pub fn write_many(
+        &self,
+        name: BackendName,
+        messages: Vec<Message>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<usize> {
+        let lane = self.lane(name)?;
+        for message in &messages {
+            self.check(name, message.key(), message.value().len())?;
+        }
+        let messages = latest_of_each_key(messages);
+        let count = messages.len();
+        let written = if self.events.wants_debug() {
+            messages.clone()
+        } else {
+            Vec::new()
+        };
+        let _hold = lane.hold(messages.iter().map(Message::key), interrupt)?;
+        let backend = lane.backend();
+        // The keys outlive the messages in the hold's gates.
+        backend.write(messages.clone(), interrupt)?;
+        for message in &written {
+            self.log_written(name, message);
+        }
+        Ok(count)
+    }
+
+    /// The stored texts of those of `keys` that exist, with their position.
+    pub fn read(
+        &self,
+        name: BackendName,
+        keys: &[String],
+        interrupt: &dyn Interrupt,
+    ) -> Result<Vec<(usize, String)>> {
+        self.backend(name)?.read(keys, interrupt)
+    }
+
+    /// Replaces the text of a key if it exists; whether it did.
+    pub fn update(
+        &self,
+        name: BackendName,
+        message: Message,
+        interrupt: &dyn Interrupt,
+    ) -> Result<bool> {
+        self.check(name, message.key(), message.value().len())?;
+        let lane = self.lane(name)?;
+        let _hold = lane.hold(std::iter::once(message.key()), interrupt)?;
+        let existed = lane.backend().update(message.clone(), interrupt)?;
+        if existed {
+            self.log_written(name, &message);
+        }
+        Ok(existed)
+    }
+
+    /// Deletes keys; how many existed. A key given twice counts once.
+    pub fn delete(
+        &self,
+        name: BackendName,
+        mut keys: Vec<String>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<usize> {
+        keys.sort_unstable();
+        keys.dedup();
+        let lane = self.lane(name)?;
+        let _hold = lane.hold(keys.iter().map(String::as_str), interrupt)?;
+        lane.backend().delete(keys.clone(), interrupt)
+    }
+
+    /// One page of a list.
+    pub fn list(
+        &self,
+        name: BackendName,
+        bucket: &str,
+        start_after: Option<&str>,
+        page_size: usize,
+        values: bool,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Listing> {
+        let prefix = if bucket.is_empty() {
+            String::new()
+        } else {
+            format!("{bucket}:")
+        };
+        let after = start_after.map(|key| format!("{prefix}{key}"));
+        let range = Range {
+            prefix: &prefix,
+            after: after.as_deref(),
+            limit: page_size,
+            values,
+        };
+        let page = self.backend(name)?.list(range, interrupt)?;
+        let mut entries = page.entries;
+        if !prefix.is_empty() {
+            for (key, _) in &mut entries {
+                key.drain(..prefix.len());
+            }
+        }
+        let next_marker = if page.more {
+            entries.last().map(|(key, _)| key.clone())
+        } else {
+            None
+        };
+        Ok(Listing {
+            entries,
+            next_marker,
+        })
+    }
+
+    /// How long a round trip takes.
+    pub fn ping(&self, name: BackendName, interrupt: &dyn Interrupt) -> Result<Duration> {
+        let begun = Instant::now();
+        self.backend(name)?.ping(interrupt)?;
+        Ok(begun.elapsed())
+    }
+
+    /// Waits until everything queued before the call is delivered.
+    ///
+    /// # Errors
+    /// `FlushTimeout`; `Delivery` with what was given up since the last call that reported it.
+    pub fn flush(&self, deadline: Option<Instant>, interrupt: &dyn Interrupt) -> Result<()> {
+        for lane in &self.lanes {
+            lane.urge();
+        }
+        for lane in &self.lanes {
+            lane.flush(deadline, interrupt)?;
+        }
+        self.report_failed()?;
+        for lane in &self.lanes {
+            lane.backend().flush(interrupt)?;
+        }
+        Ok(())
+    }
+
+    /// Starts the worker, if it is not running.
+    pub fn start(&self) -> Result<()> {
+        if process::exiting() {
+            return Ok(());
+        }
+        self.mark_started();
+        self.lane(BackendName::Local)?.ensure_worker()
+    }
+
+    fn mark_started(&self) {
+        if !self.started.load(Ordering::Relaxed) && !self.started.swap(true, Ordering::SeqCst) {
+            self.debug(|| "Background worker started.".into());
+        }
+    }
+
+    /// Delivers what is queued and closes everything; a later verb opens what it needs again.
+    ///
+    /// # Errors
+    /// `Delivery` with what was given up, or not delivered by the deadline.
+    pub fn stop(&self, deadline: Option<Instant>, interrupt: &dyn Interrupt) -> Result<()> {
+        for lane in &self.lanes {
+            lane.urge();
+        }
+        for lane in &self.lanes {
+            lane.stop(deadline, interrupt)?;
+        }
+        if self.started.swap(false, Ordering::SeqCst) {
+            self.debug(|| "Background worker stopped.".into());
+        }
+        for lane in &self.lanes {
+            lane.backend().close();
+        }
+        if self.used.swap(false, Ordering::SeqCst) {
+            self.debug(|| "Database resources released and closed.".into());
+        }
+        self.report_failed()
+    }
+
+    fn report_failed(&self) -> Result<()> {
+        let failed: Vec<Failed> = self
+            .lanes
+            .iter()
+            .flat_map(|lane| lane.take_unreported())
+            .collect();
+        let Some(first) = failed.first() else {
+            return Ok(());
+        };
+        let text = format!(
+            "{} queued message(s) were given up; the first is {}: {}. All are in .failed, and kept: see \
+             failed_messages(), retry_failed() and drop_failed().",
+            failed.len(),
+            crate::message::quote(first.message.key()),
+            first.error
+        );
+        Err(Error::delivery(text, failed))
+    }
+
+    /// The accounts of every queue.
+    pub fn stats(&self) -> Vec<Stats> {
+        self.lanes.iter().map(|lane| lane.stats()).collect()
+    }
+
+    /// What was given up and is kept, of one backend or of all.
+    pub fn failed_messages(&self, name: Option<BackendName>) -> Result<Vec<Failed>> {
+        Ok(self
+            .lanes_of(name)?
+            .iter()
+            .flat_map(|lane| lane.failed_messages())
+            .collect())
+    }
+
+    /// Queues again what was given up; how many.
+    pub fn retry_failed(&self, name: Option<BackendName>) -> Result<usize> {
+        let lanes = self.lanes_of(name)?;
+        self.mark_started();
+        lanes.iter().map(|lane| lane.retry_failed()).sum()
+    }
+
+    /// Forgets what was given up; how many.
+    pub fn drop_failed(&self, name: Option<BackendName>) -> Result<usize> {
+        let lanes = self.lanes_of(name)?;
+        Ok(lanes.iter().map(|lane| lane.drop_failed()).sum())
+    }
+
+    fn lanes_of(&self, name: Option<BackendName>) -> Result<Vec<&Arc<Lane>>> {
+        match name {
+            Some(name) => self.lane(name).map(|lane| vec![lane]),
+            None => Ok(self.lanes.iter().collect()),
+        }
+    }
+
+    fn log_written(&self, name: BackendName, message: &Message) {
+        self.debug(|| {
+            format!(
+                "Write successful to {name} backend: {} -> {}",
+                message.key(),
+                shown(message.value())
+            )
+        });
+    }
+
+    fn debug(&self, text: impl FnOnce() -> String) {
+        if self.events.wants_debug() {
+            self.events.log(Level::Debug, text());
+        }
+    }
+}
+
+impl Drop for Store {
+    /// What is queued is delivered in the background; the worker closes the backend then.
+    fn drop(&mut self) {
+        let inside = process::enter();
+        let mut live = wait::lock(&LIVE);
+        let (busy, idle): (Vec<_>, Vec<_>) =
+            self.lanes.drain(..).partition(|lane| lane.has_worker());
+        for lane in busy {
+            lane.orphan();
+            live.orphans.push(lane);
+        }
+        drop(live);
+        drop(inside);
+        for lane in idle {
+            lane.backend().close();
+        }
+    }
+}
+
+/// The end of the program: delivers what every store holds, within each one's `exit_timeout`, and
+/// closes them. What cannot be delivered is logged at ERROR with its number.
+pub fn stop_all() {
+    process::begin_exit();
+    let (stores, orphans) = {
+        let _inside = process::enter();
+        let mut live = wait::lock(&LIVE);
+        let stores: Vec<_> = live.stores.drain(..).filter_map(|s| s.upgrade()).collect();
+        (stores, std::mem::take(&mut live.orphans))
+    };
+    let begun = Instant::now();
+    let lanes = stores.iter().flat_map(|store| &store.lanes);
+    for lane in lanes.chain(&orphans) {
+        lane.urge();
+    }
+    for store in &stores {
+        // What was given up has been logged and handed to `on_error`; there is nobody to raise it to.
+        let _ = store.stop(Some(begun + store.config.queue.exit_timeout), &Never);
+    }
+    for lane in &orphans {
+        let _ = lane.stop(Some(begun + lane.exit_timeout()), &Never);
+    }
+}
+
+/// After `fork`, in the child: what the parent had is the parent's. Nothing inherited is closed.
+pub fn forget_all() {
+    let mut live = wait::lock(&LIVE);
+    live.stores.clear();
+    for lane in live.orphans.drain(..) {
+        std::mem::forget(lane);
+    }
+    crate::backend::local::forget_open_files();
+}
+
+/// Of several messages of one key the last; in key order.
+fn latest_of_each_key(mut messages: Vec<Message>) -> Vec<Message> {
+    messages.sort_by(|a, b| a.key().cmp(b.key()));
+    messages.dedup_by(|later, earlier| {
+        let same = later.key() == earlier.key();
+        if same {
+            std::mem::swap(later, earlier);
+        }
+        same
+    });
+    messages
+}
