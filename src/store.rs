@@ -120,11 +120,9 @@ impl Store {
             return Ok(Some((message, receipt)));
         }
         let lane = self.lane(name)?;
-        lane.backend().limits().check(
-            name,
-            message.key(),
-            message.value().len(),
-        )?;
+        lane.backend()
+            .limits()
+            .check(name, message.key(), message.value().len())?;
         lane.try_enqueue(message, receipt)
     }
 
@@ -158,9 +156,13 @@ impl Store {
     ) -> Result<()> {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
-        let _hold = lane.hold(std::iter::once(message.key()), interrupt)?;
-        lane.backend().write(vec![message.clone()], interrupt)?;
-        self.log_written(name, &message);
+        let written = self.events.wants_debug().then(|| message.clone());
+        let hold = lane.hold(std::iter::once(message.key()), interrupt)?;
+        lane.backend().write(vec![message], interrupt)?;
+        drop(hold);
+        for message in &written {
+            self.log_written(name, message);
+        }
         Ok(())
     }
 
@@ -177,16 +179,10 @@ impl Store {
         }
         let messages = latest_of_each_key(messages);
         let count = messages.len();
-        let written = if self.events.wants_debug() {
-            messages.clone()
-        } else {
-            Vec::new()
-        };
+        let written = self.events.wants_debug().then(|| messages.clone());
         let _hold = lane.hold(messages.iter().map(Message::key), interrupt)?;
-        let backend = lane.backend();
-        // The keys outlive the messages in the hold's gates.
-        backend.write(messages.clone(), interrupt)?;
-        for message in &written {
+        lane.backend().write(messages, interrupt)?;
+        for message in written.iter().flatten() {
             self.log_written(name, message);
         }
         Ok(count)
@@ -211,10 +207,13 @@ impl Store {
     ) -> Result<bool> {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
+        let written = self.events.wants_debug().then(|| message.clone());
         let _hold = lane.hold(std::iter::once(message.key()), interrupt)?;
-        let existed = lane.backend().update(message.clone(), interrupt)?;
+        let existed = lane.backend().update(message, interrupt)?;
         if existed {
-            self.log_written(name, &message);
+            for message in &written {
+                self.log_written(name, message);
+            }
         }
         Ok(existed)
     }

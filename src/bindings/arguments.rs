@@ -1,6 +1,7 @@
 //! What callers pass, checked and made into what the engine takes.
 
 use std::cell::RefCell;
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
@@ -9,6 +10,20 @@ use pyo3::types::{PyDict, PyMapping, PyString, PyType};
 
 use super::{errors, json};
 use crate::message::{BackendName, Message, quote};
+
+/// An argument that may be left out; `None` is not left out.
+pub(super) enum Given<'py> {
+    Missing,
+    Value(Bound<'py, PyAny>),
+}
+
+impl<'a, 'py> FromPyObject<'a, 'py> for Given<'py> {
+    type Error = Infallible;
+
+    fn extract(value: Borrowed<'a, 'py, PyAny>) -> Result<Self, Infallible> {
+        Ok(Self::Value(value.to_owned()))
+    }
+}
 
 /// The name of a value's type, as Python's own errors have it.
 pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
@@ -46,8 +61,11 @@ pub(super) fn key<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
 }
 
 /// A bucket: a `str`, empty for none.
-pub(super) fn bucket<'a>(value: Option<&'a Bound<'_, PyAny>>) -> PyResult<&'a str> {
-    value.map_or(Ok(""), |value| text("bucket", value))
+pub(super) fn bucket<'a>(given: &'a Given<'_>) -> PyResult<&'a str> {
+    match given {
+        Given::Missing => Ok(""),
+        Given::Value(value) => text("bucket", value),
+    }
 }
 
 /// The marker after which a list goes on.
@@ -56,8 +74,8 @@ pub(super) fn start_after<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> 
 }
 
 /// A backend's name; `local` when it is left out.
-pub(super) fn backend(value: Option<&Bound<'_, PyAny>>) -> PyResult<BackendName> {
-    let Some(value) = value else {
+pub(super) fn backend(given: &Given<'_>) -> PyResult<BackendName> {
+    let Given::Value(value) = given else {
         return Ok(BackendName::Local);
     };
     let name = text("backend", value)?;
@@ -80,7 +98,10 @@ pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
 }
 
 /// A page size: at least one.
-pub(super) fn page_size(value: &Bound<'_, PyAny>) -> PyResult<usize> {
+pub(super) fn page_size(given: &Given<'_>, default: usize) -> PyResult<usize> {
+    let Given::Value(value) = given else {
+        return Ok(default);
+    };
     let is_bool = value.is_instance_of::<pyo3::types::PyBool>();
     if is_bool || !value.is_instance_of::<pyo3::types::PyInt>() {
         return Err(PyTypeError::new_err(format!(
@@ -174,12 +195,7 @@ pub(super) fn messages(bucket: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<M
 }
 
 /// The same error, with the item it is about.
-fn about_item(
-    pair: &Bound<'_, PyAny>,
-    at: usize,
-    key: &Bound<'_, PyAny>,
-    error: &PyErr,
-) -> PyErr {
+fn about_item(pair: &Bound<'_, PyAny>, at: usize, key: &Bound<'_, PyAny>, error: &PyErr) -> PyErr {
     let py = pair.py();
     let shown = match key.cast::<PyString>().map(|key| key.to_str().map(quote)) {
         Ok(Ok(shown)) => format!(" (key {shown})"),

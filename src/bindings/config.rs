@@ -102,10 +102,10 @@ fn tree(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Tree> {
         let items: PyResult<Vec<_>> = items.map(|item| tree(&item?, depth)).collect();
         return Ok(Tree::List(items?));
     }
-    if value.hasattr("__fspath__")? {
-        if let Ok(path) = value.call_method0("__fspath__")?.extract::<String>() {
-            return Ok(Tree::Text(path));
-        }
+    if value.hasattr("__fspath__")?
+        && let Ok(path) = value.call_method0("__fspath__")?.extract::<String>()
+    {
+        return Ok(Tree::Text(path));
     }
     Ok(Tree::Foreign(type_name(value)))
 }

@@ -1,5 +1,7 @@
 //! `TetherDB.DB`: every verb, with its documentation for `help(DB)`.
 
+#![allow(clippy::needless_pass_by_value)] // pyo3 hands arguments over by value
+
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -8,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use super::arguments::Given;
 use super::events::{self, Channel, Sender};
 use super::iterator::MessageIterator;
 use super::receipt::Receipt;
@@ -17,7 +20,8 @@ use crate::message::{BackendName, Failed, Message};
 use crate::queue::{self, Level};
 use crate::store::{Listing, Store};
 
-type Given<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
+/// An argument that may be left out, or be `None`, which means the same.
+type Optional<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
 /// What a handle has open. A `fork` makes the child build its own.
 struct Open {
@@ -52,7 +56,10 @@ impl DB {
         }
         // After `fork`: a store of this process's own. The inherited one is the parent's, and is neither
         // used nor closed.
-        let on_error = open.channel.on_error().map(|on_error| on_error.clone_ref(py));
+        let on_error = open
+            .channel
+            .on_error()
+            .map(|on_error| on_error.clone_ref(py));
         let new = Arc::new(Open::new(py, open.store.config().clone(), on_error)?);
         // Another thread of the child may have been faster: then its store is the one.
         let seen = self.open.compare_and_swap(&open, Some(Arc::clone(&new)));
@@ -71,7 +78,7 @@ impl DB {
     }
 
     /// What a failing verb does: raise, or log and give `fallback`, as `errors` says.
-    fn settle<T>(
+    pub(super) fn settle<T>(
         &self,
         py: Python<'_>,
         verb: &str,
@@ -148,13 +155,13 @@ impl DB {
     fn listing(
         &self,
         py: Python<'_>,
-        page_size: &Bound<'_, PyAny>,
-        start_after: Given<'_, '_>,
-        bucket: Given<'_, '_>,
-        backend: Given<'_, '_>,
+        page_size: &Given<'_>,
+        start_after: Optional<'_, '_>,
+        bucket: &Given<'_>,
+        backend: &Given<'_>,
         values: bool,
     ) -> PyResult<Listing> {
-        let size = arguments::page_size(page_size)?;
+        let size = arguments::page_size(page_size, 10)?;
         let after = start_after.map(arguments::start_after).transpose()?;
         let bucket = arguments::bucket(bucket)?;
         let backend = arguments::backend(backend)?;
@@ -163,10 +170,7 @@ impl DB {
         })
     }
 
-    fn handed_back<'py>(
-        py: Python<'py>,
-        failed: &[Failed],
-    ) -> PyResult<Bound<'py, PyList>> {
+    fn handed_back<'py>(py: Python<'py>, failed: &[Failed]) -> PyResult<Bound<'py, PyList>> {
         let list = PyList::empty(py);
         for failed in failed {
             let value = json::decode(py, failed.message.value())?;
@@ -176,11 +180,10 @@ impl DB {
         Ok(list)
     }
 
-    fn some_backend(backend: Given<'_, '_>) -> PyResult<Option<BackendName>> {
-        match backend {
-            None => Ok(None),
-            given => arguments::backend(given).map(Some),
-        }
+    fn some_backend(backend: Optional<'_, '_>) -> PyResult<Option<BackendName>> {
+        backend
+            .map(|given| arguments::backend(&Given::Value(given.clone())))
+            .transpose()
     }
 }
 
@@ -190,17 +193,17 @@ impl DB {
     #[pyo3(signature = (config=None, config_file=None, *, on_error=None))]
     fn new(
         py: Python<'_>,
-        config: Given<'_, '_>,
-        config_file: Given<'_, '_>,
+        config: Optional<'_, '_>,
+        config_file: Optional<'_, '_>,
         on_error: Option<Py<PyAny>>,
     ) -> PyResult<Self> {
-        if let Some(on_error) = &on_error {
-            if !on_error.bind(py).is_callable() {
-                return Err(PyTypeError::new_err(format!(
-                    "on_error must be callable as on_error(key, value, backend, exception), got {}.",
-                    arguments::type_name(on_error.bind(py))
-                )));
-            }
+        if let Some(on_error) = &on_error
+            && !on_error.bind(py).is_callable()
+        {
+            return Err(PyTypeError::new_err(format!(
+                "on_error must be callable as on_error(key, value, backend, exception), got {}.",
+                arguments::type_name(on_error.bind(py))
+            )));
         }
         let config = config::read(config, config_file)?;
         runtime::watch_exit(py)?;
@@ -219,20 +222,20 @@ impl DB {
     }
 
     #[doc = include_str!("doc/write_message.txt")]
-    #[pyo3(signature = (key, value, bucket=None, backend=None, queue=false),
+    #[pyo3(signature = (key, value, bucket=Given::Missing, backend=Given::Missing, queue=false),
            text_signature = "($self, key, value, bucket='', backend='local', queue=False)")]
     fn write_message(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        bucket: Given<'_, '_>,
-        backend: Given<'_, '_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
         queue: bool,
     ) -> PyResult<bool> {
         let write = || {
-            let name = arguments::backend(backend)?;
-            let message = arguments::message(arguments::bucket(bucket)?, key, value)?;
+            let name = arguments::backend(&backend)?;
+            let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
             if queue {
                 self.enqueue(py, name, message, None)?;
             } else {
@@ -244,20 +247,20 @@ impl DB {
     }
 
     #[doc = include_str!("doc/write_queue_message.txt")]
-    #[pyo3(signature = (key, value, bucket=None, backend=None, *, receipt=false),
+    #[pyo3(signature = (key, value, bucket=Given::Missing, backend=Given::Missing, *, receipt=false),
            text_signature = "($self, key, value, bucket='', backend='local', *, receipt=False)")]
     fn write_queue_message<'py>(
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
         value: &Bound<'py, PyAny>,
-        bucket: Given<'_, 'py>,
-        backend: Given<'_, 'py>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
         receipt: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let write = || {
-            let name = arguments::backend(backend)?;
-            let message = arguments::message(arguments::bucket(bucket)?, key, value)?;
+            let name = arguments::backend(&backend)?;
+            let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
             if !receipt {
                 self.enqueue(py, name, message, None)?;
                 return Ok(truth(py, true));
@@ -271,23 +274,22 @@ impl DB {
     }
 
     #[doc = include_str!("doc/read_message.txt")]
-    #[pyo3(signature = (key, bucket=None, backend=None, default=None),
+    #[pyo3(signature = (key, bucket=Given::Missing, backend=Given::Missing, default=None),
            text_signature = "($self, key, bucket='', backend='local', default=None)")]
     fn read_message<'py>(
         &self,
         py: Python<'py>,
         key: &Bound<'py, PyAny>,
-        bucket: Given<'_, 'py>,
-        backend: Given<'_, 'py>,
-        default: Given<'_, 'py>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+        default: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let fallback = || default.map_or_else(|| py.None().into_bound(py), Clone::clone);
         let read = || {
-            let name = arguments::backend(backend)?;
-            let bucket = arguments::bucket(bucket)?;
+            let name = arguments::backend(&backend)?;
+            let bucket = arguments::bucket(&bucket)?;
             let keys = [crate::message::stored_key(bucket, arguments::key(key)?)];
-            let mut found =
-                self.run(py, |store, interrupt| store.read(name, &keys, interrupt))?;
+            let mut found = self.run(py, |store, interrupt| store.read(name, &keys, interrupt))?;
             match found.pop() {
                 Some((_, text)) => json::decode(py, &text),
                 None => Ok(fallback()),
@@ -297,37 +299,39 @@ impl DB {
     }
 
     #[doc = include_str!("doc/update_message.txt")]
-    #[pyo3(signature = (key, value, bucket=None, backend=None),
+    #[pyo3(signature = (key, value, bucket=Given::Missing, backend=Given::Missing),
            text_signature = "($self, key, value, bucket='', backend='local')")]
     fn update_message(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
-        bucket: Given<'_, '_>,
-        backend: Given<'_, '_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
     ) -> PyResult<bool> {
         let update = || {
-            let name = arguments::backend(backend)?;
-            let message = arguments::message(arguments::bucket(bucket)?, key, value)?;
-            self.run(py, |store, interrupt| store.update(name, message, interrupt))
+            let name = arguments::backend(&backend)?;
+            let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
+            self.run(py, |store, interrupt| {
+                store.update(name, message, interrupt)
+            })
         };
         self.settle(py, "update_message", update(), || false)
     }
 
     #[doc = include_str!("doc/delete_message.txt")]
-    #[pyo3(signature = (key, bucket=None, backend=None),
+    #[pyo3(signature = (key, bucket=Given::Missing, backend=Given::Missing),
            text_signature = "($self, key, bucket='', backend='local')")]
     fn delete_message(
         &self,
         py: Python<'_>,
         key: &Bound<'_, PyAny>,
-        bucket: Given<'_, '_>,
-        backend: Given<'_, '_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
     ) -> PyResult<bool> {
         let delete = || {
-            let name = arguments::backend(backend)?;
-            let bucket = arguments::bucket(bucket)?;
+            let name = arguments::backend(&backend)?;
+            let bucket = arguments::bucket(&bucket)?;
             let keys = vec![crate::message::stored_key(bucket, arguments::key(key)?)];
             let count = self.run(py, |store, interrupt| store.delete(name, keys, interrupt))?;
             Ok(count > 0)
@@ -336,18 +340,18 @@ impl DB {
     }
 
     #[doc = include_str!("doc/write_messages.txt")]
-    #[pyo3(signature = (items, bucket=None, backend=None),
+    #[pyo3(signature = (items, bucket=Given::Missing, backend=Given::Missing),
            text_signature = "($self, items, bucket='', backend='local')")]
     fn write_messages(
         &self,
         py: Python<'_>,
         items: &Bound<'_, PyAny>,
-        bucket: Given<'_, '_>,
-        backend: Given<'_, '_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
     ) -> PyResult<usize> {
         let write = || {
-            let name = arguments::backend(backend)?;
-            let messages = arguments::messages(arguments::bucket(bucket)?, items)?;
+            let name = arguments::backend(&backend)?;
+            let messages = arguments::messages(arguments::bucket(&bucket)?, items)?;
             self.run(py, |store, interrupt| {
                 store.write_many(name, messages, interrupt)
             })
@@ -356,21 +360,25 @@ impl DB {
     }
 
     #[doc = include_str!("doc/read_messages.txt")]
-    #[pyo3(signature = (keys, bucket=None, backend=None),
+    #[pyo3(signature = (keys, bucket=Given::Missing, backend=Given::Missing),
            text_signature = "($self, keys, bucket='', backend='local')")]
     fn read_messages<'py>(
         &self,
         py: Python<'py>,
         keys: &Bound<'py, PyAny>,
-        bucket: Given<'_, 'py>,
-        backend: Given<'_, 'py>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let read = || {
-            let name = arguments::backend(backend)?;
-            let bucket = arguments::bucket(bucket)?;
+            let name = arguments::backend(&backend)?;
+            let bucket = arguments::bucket(&bucket)?;
             let stored = arguments::keys(bucket, keys)?;
             let found = self.run(py, |store, interrupt| store.read(name, &stored, interrupt))?;
-            let prefix = if bucket.is_empty() { 0 } else { bucket.len() + 1 };
+            let prefix = if bucket.is_empty() {
+                0
+            } else {
+                bucket.len() + 1
+            };
             let messages = PyDict::new(py);
             for (at, text) in found {
                 messages.set_item(&stored[at][prefix..], json::decode(py, &text)?)?;
@@ -381,38 +389,36 @@ impl DB {
     }
 
     #[doc = include_str!("doc/delete_messages.txt")]
-    #[pyo3(signature = (keys, bucket=None, backend=None),
+    #[pyo3(signature = (keys, bucket=Given::Missing, backend=Given::Missing),
            text_signature = "($self, keys, bucket='', backend='local')")]
     fn delete_messages(
         &self,
         py: Python<'_>,
         keys: &Bound<'_, PyAny>,
-        bucket: Given<'_, '_>,
-        backend: Given<'_, '_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
     ) -> PyResult<usize> {
         let delete = || {
-            let name = arguments::backend(backend)?;
-            let stored = arguments::keys(arguments::bucket(bucket)?, keys)?;
+            let name = arguments::backend(&backend)?;
+            let stored = arguments::keys(arguments::bucket(&bucket)?, keys)?;
             self.run(py, |store, interrupt| store.delete(name, stored, interrupt))
         };
         self.settle(py, "delete_messages", delete(), || 0)
     }
 
     #[doc = include_str!("doc/list_messages.txt")]
-    #[pyo3(signature = (page_size=None, start_after=None, bucket=None, backend=None),
+    #[pyo3(signature = (page_size=Given::Missing, start_after=None, bucket=Given::Missing, backend=Given::Missing),
            text_signature = "($self, page_size=10, start_after=None, bucket='', backend='local')")]
     fn list_messages<'py>(
         &self,
         py: Python<'py>,
-        page_size: Given<'_, 'py>,
-        start_after: Given<'_, 'py>,
-        bucket: Given<'_, 'py>,
-        backend: Given<'_, 'py>,
+        page_size: Given<'_>,
+        start_after: Optional<'_, 'py>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let list = || {
-            let page_size = or_default(py, page_size, 10);
-            let listing =
-                self.listing(py, &page_size, start_after, bucket, backend, true)?;
+            let listing = self.listing(py, &page_size, start_after, &bucket, &backend, true)?;
             let texts = listing.entries.iter().map(|(_, text)| text.as_str());
             page_of(py, "messages", texts, listing.next_marker.as_deref())
         };
@@ -421,20 +427,18 @@ impl DB {
     }
 
     #[doc = include_str!("doc/list_keys.txt")]
-    #[pyo3(signature = (page_size=None, start_after=None, bucket=None, backend=None),
+    #[pyo3(signature = (page_size=Given::Missing, start_after=None, bucket=Given::Missing, backend=Given::Missing),
            text_signature = "($self, page_size=10, start_after=None, bucket='', backend='local')")]
     fn list_keys<'py>(
         &self,
         py: Python<'py>,
-        page_size: Given<'_, 'py>,
-        start_after: Given<'_, 'py>,
-        bucket: Given<'_, 'py>,
-        backend: Given<'_, 'py>,
+        page_size: Given<'_>,
+        start_after: Optional<'_, 'py>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
     ) -> PyResult<Bound<'py, PyDict>> {
         let list = || {
-            let page_size = or_default(py, page_size, 10);
-            let listing =
-                self.listing(py, &page_size, start_after, bucket, backend, false)?;
+            let listing = self.listing(py, &page_size, start_after, &bucket, &backend, false)?;
             let keys = listing.entries.iter().map(|(key, _)| key.as_str());
             page_of(py, "keys", keys, listing.next_marker.as_deref())
         };
@@ -443,29 +447,38 @@ impl DB {
     }
 
     #[doc = include_str!("doc/iter_messages.txt")]
-    #[pyo3(signature = (bucket=None, backend=None, page_size=None),
+    #[pyo3(signature = (bucket=Given::Missing, backend=Given::Missing, page_size=Given::Missing),
            text_signature = "($self, bucket='', backend='local', page_size=1000)")]
     fn iter_messages(
         slf: &Bound<'_, Self>,
-        bucket: Given<'_, '_>,
-        backend: Given<'_, '_>,
-        page_size: Given<'_, '_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+        page_size: Given<'_>,
     ) -> PyResult<MessageIterator> {
         let py = slf.py();
-        let name = arguments::backend(backend)?;
-        let bucket = arguments::bucket(bucket)?;
-        let size = arguments::page_size(&or_default(py, page_size, 1000))?;
-        // A wrong name fails here, not at the first record.
-        let open = slf.get().open(py)?;
-        let checked = open.store.check(name, "", 0);
-        checked.map_err(|error| errors::to_python(py, &error))?;
-        Ok(MessageIterator::new(slf.clone().unbind(), name, bucket, size))
+        let begin = || {
+            let name = arguments::backend(&backend)?;
+            let bucket = arguments::bucket(&bucket)?;
+            let size = arguments::page_size(&page_size, 1000)?;
+            // A wrong name fails here, not at the first record.
+            let open = slf.get().open(py)?;
+            let checked = open.store.check(name, "", 0);
+            checked.map_err(|error| errors::to_python(py, &error))?;
+            Ok(MessageIterator::new(
+                slf.clone().unbind(),
+                name,
+                bucket,
+                size,
+            ))
+        };
+        let nothing = || MessageIterator::empty(slf.clone().unbind());
+        slf.get().settle(py, "iter_messages", begin(), nothing)
     }
 
     #[doc = include_str!("doc/ping.txt")]
-    #[pyo3(signature = (backend=None), text_signature = "($self, backend='local')")]
-    fn ping(&self, py: Python<'_>, backend: Given<'_, '_>) -> PyResult<f64> {
-        let name = arguments::backend(backend)?;
+    #[pyo3(signature = (backend=Given::Missing), text_signature = "($self, backend='local')")]
+    fn ping(&self, py: Python<'_>, backend: Given<'_>) -> PyResult<f64> {
+        let name = arguments::backend(&backend)?;
         let took = self.run(py, |store, interrupt| store.ping(name, interrupt))?;
         Ok(took.as_secs_f64())
     }
@@ -510,7 +523,7 @@ impl DB {
     fn failed_messages<'py>(
         &self,
         py: Python<'py>,
-        backend: Given<'_, 'py>,
+        backend: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyList>> {
         let list = || {
             let name = Self::some_backend(backend)?;
@@ -522,7 +535,7 @@ impl DB {
 
     #[doc = include_str!("doc/retry_failed.txt")]
     #[pyo3(signature = (backend=None))]
-    fn retry_failed(&self, py: Python<'_>, backend: Given<'_, '_>) -> PyResult<usize> {
+    fn retry_failed(&self, py: Python<'_>, backend: Optional<'_, '_>) -> PyResult<usize> {
         let retry = || {
             let name = Self::some_backend(backend)?;
             self.run(py, |store, _| store.retry_failed(name))
@@ -532,7 +545,7 @@ impl DB {
 
     #[doc = include_str!("doc/drop_failed.txt")]
     #[pyo3(signature = (backend=None))]
-    fn drop_failed(&self, py: Python<'_>, backend: Given<'_, '_>) -> PyResult<usize> {
+    fn drop_failed(&self, py: Python<'_>, backend: Optional<'_, '_>) -> PyResult<usize> {
         let drop = || {
             let name = Self::some_backend(backend)?;
             self.run(py, |store, _| store.drop_failed(name))
@@ -556,40 +569,38 @@ impl DB {
     }
 
     #[doc = include_str!("doc/tether.txt")]
-    #[pyo3(signature = (bucket=None, wait=true, backend=None, *, key=None, queue=None),
+    #[pyo3(signature = (bucket=Given::Missing, wait=true, backend=Given::Missing, *, key=None, queue=None),
            text_signature = "($self, bucket='', wait=True, backend='local', *, key=None, queue=None)")]
     fn tether<'py>(
         slf: &Bound<'py, Self>,
-        bucket: Given<'_, 'py>,
+        bucket: Given<'py>,
         wait: bool,
-        backend: Given<'_, 'py>,
-        key: Given<'_, 'py>,
+        backend: Given<'_>,
+        key: Optional<'_, 'py>,
         queue: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
         static TETHER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
         // Bare, `@db.tether`: the first argument is the function.
         let (function, bucket) = match bucket {
-            Some(given) if given.is_callable() => (Some(given), None),
+            Given::Value(given) if given.is_callable() => (Some(given), Given::Missing),
             given => (None, given),
         };
-        let name = arguments::backend(backend)?;
+        let name = arguments::backend(&backend)?;
         let open = slf.get().open(py)?;
         let checked = open.store.check(name, "", 0);
         checked.map_err(|error| errors::to_python(py, &error))?;
         let options = PyDict::new(py);
-        options.set_item("bucket", arguments::bucket(bucket)?)?;
+        options.set_item("bucket", arguments::bucket(&bucket)?)?;
         options.set_item("backend", name.as_str())?;
         options.set_item("key", key.map(arguments::key).transpose()?)?;
         options.set_item("queue", queue.unwrap_or(!wait))?;
         let tether = TETHER.import(py, "TetherDB._tether", "tether")?;
-        match function {
-            Some(function) => tether.call((slf, function), Some(&options)),
-            None => {
-                let partial = py.import("functools")?.getattr("partial")?;
-                partial.call((tether, slf), Some(&options))
-            }
+        if let Some(function) = function {
+            return tether.call((slf, function), Some(&options));
         }
+        let partial = py.import("functools")?.getattr("partial")?;
+        partial.call((tether, slf), Some(&options))
     }
 
     /// Logs one ERROR line on behalf of `tether`.
@@ -603,7 +614,7 @@ impl DB {
         uuid::Uuid::now_v7().to_string()
     }
 
-    fn __enter__<'py>(slf: Bound<'py, Self>) -> PyResult<Bound<'py, Self>> {
+    fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let py = slf.py();
         slf.get().run(py, |store, _| store.start())?;
         Ok(slf)
@@ -627,7 +638,8 @@ impl DB {
         let mut text = format!("<TetherDB.DB: local {path}");
         if let Some(dynamodb) = &config.dynamodb {
             let table = PyString::new(py, &dynamodb.table_name).repr()?;
-            text.push_str(&format!(", dynamodb {table}"));
+            text.push_str(", dynamodb ");
+            text.push_str(table.to_str()?);
         }
         if config.etcd.is_some() {
             text.push_str(", etcd");
@@ -636,6 +648,7 @@ impl DB {
         Ok(text)
     }
 
+    #[expect(clippy::unused_self, reason = "the pickle protocol's signature")]
     fn __reduce__(&self) -> PyResult<()> {
         Err(PyTypeError::new_err(
             "a DB cannot be pickled or copied: it has files and threads open. Pass its configuration, and \
@@ -665,13 +678,6 @@ impl Drop for DB {
 
 fn truth(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {
     pyo3::types::PyBool::new(py, value).to_owned().into_any()
-}
-
-fn or_default<'py>(py: Python<'py>, given: Given<'_, 'py>, default: usize) -> Bound<'py, PyAny> {
-    match given {
-        Some(given) => given.clone(),
-        None => pyo3::types::PyInt::new(py, default).into_any(),
-    }
 }
 
 /// `{name: [...], "next_marker": ...}`

@@ -10,7 +10,8 @@ use crate::error::{Error, Kind};
 use crate::message::Failed;
 
 /// The exception classes live in Python, where a class can have two bases.
-fn class<'py>(py: Python<'py>, kind: Kind) -> PyResult<Bound<'py, PyType>> {
+fn class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
+    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
     let name = match kind {
         Kind::Config => "ConfigError",
         Kind::NotConfigured => "BackendNotConfigured",
@@ -22,10 +23,8 @@ fn class<'py>(py: Python<'py>, kind: Kind) -> PyResult<Bound<'py, PyType>> {
         Kind::Corrupt => "CorruptStore",
         Kind::Backend | Kind::Interrupted | Kind::Value => "BackendError",
     };
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
-    let module = MODULE.get_or_try_init(py, || {
-        py.import("TetherDB._exceptions").map(Bound::unbind)
-    })?;
+    let module =
+        MODULE.get_or_try_init(py, || py.import("TetherDB._exceptions").map(Bound::unbind))?;
     Ok(module.bind(py).getattr(name)?.cast_into::<PyType>()?)
 }
 

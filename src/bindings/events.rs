@@ -287,7 +287,8 @@ impl Events for Sender {
 }
 
 fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("logging")?.call_method1("getLogger", ("TetherDB",))
+    py.import("logging")?
+        .call_method1("getLogger", ("TetherDB",))
 }
 
 fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
@@ -305,7 +306,10 @@ pub(super) fn set_up_debug(py: Python<'_>) -> PyResult<()> {
     let logger = logger(py)?;
     let logging = py.import("logging")?;
     let debug = logging.getattr("DEBUG")?;
-    if !logger.call_method1("isEnabledFor", (&debug,))?.is_truthy()? {
+    if !logger
+        .call_method1("isEnabledFor", (&debug,))?
+        .is_truthy()?
+    {
         logger.call_method1("setLevel", (&debug,))?;
     }
     if !logger.call_method0("hasHandlers")?.is_truthy()? {

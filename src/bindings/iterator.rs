@@ -41,21 +41,21 @@ impl MessageIterator {
         }
     }
 
-    fn take(&self) -> Option<(String, String)> {
-        wait::lock(&self.state).page.pop_front()
-    }
-}
-
-#[pymethods]
-impl MessageIterator {
-    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
-        slf
+    /// What a failing `iter_messages` gives where errors are only logged.
+    pub(super) fn empty(db: Py<DB>) -> Self {
+        let iterator = Self::new(db, BackendName::Local, "", 1);
+        wait::lock(&iterator.state).exhausted = true;
+        iterator
     }
 
-    fn __next__<'py>(
-        &self,
-        py: Python<'py>,
-    ) -> PyResult<Option<(String, Bound<'py, PyAny>)>> {
+    fn next<'py>(&self, py: Python<'py>) -> PyResult<Option<(String, Bound<'py, PyAny>)>> {
+        let Some((key, text)) = self.next_entry(py)? else {
+            return Ok(None);
+        };
+        Ok(Some((key, json::decode(py, &text)?)))
+    }
+
+    fn next_entry(&self, py: Python<'_>) -> PyResult<Option<(String, String)>> {
         let mut entry = self.take();
         if entry.is_none() {
             let (marker, exhausted, careful) = {
@@ -86,9 +86,26 @@ impl MessageIterator {
             state.page = listing.entries.into();
             entry = state.page.pop_front();
         }
-        match entry {
-            Some((key, text)) => Ok(Some((key, json::decode(py, &text)?))),
-            None => Ok(None),
-        }
+        Ok(entry)
+    }
+
+    fn take(&self) -> Option<(String, String)> {
+        wait::lock(&self.state).page.pop_front()
+    }
+}
+
+#[pymethods]
+impl MessageIterator {
+    fn __iter__(slf: PyRef<'_, Self>) -> PyRef<'_, Self> {
+        slf
+    }
+
+    fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(String, Bound<'py, PyAny>)>> {
+        self.db
+            .get()
+            .settle(py, "iter_messages", self.next(py), || {
+                wait::lock(&self.state).exhausted = true;
+                None
+            })
     }
 }

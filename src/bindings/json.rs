@@ -136,7 +136,9 @@ fn encode_str(text: &Bound<'_, PyString>, out: &mut String) -> Option<()> {
 
 /// The value that was stored as `text`: a `dict` where it is a JSON object, else the `str` as it is.
 pub(super) fn decode<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
-    let is_object = text.trim_start_matches([' ', '\t', '\n', '\r']).starts_with('{');
+    let is_object = text
+        .trim_start_matches([' ', '\t', '\n', '\r'])
+        .starts_with('{');
     if !is_object {
         return Ok(PyString::new(py, text).into_any());
     }

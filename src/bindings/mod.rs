@@ -1,5 +1,12 @@
 //! The Python face: the only folder that knows pyo3. It converts, validates and hands on; nothing else.
 
+// The documentation of classes and methods in here is what Python's `help` shows: plain text and doctests.
+#![allow(
+    clippy::doc_markdown,
+    clippy::doc_lazy_continuation,
+    clippy::doc_link_with_quotes
+)]
+
 mod arguments;
 mod config;
 mod db;

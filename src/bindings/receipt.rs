@@ -91,9 +91,7 @@ impl Receipt {
 
     fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_owner()?;
-        let event_loop = py
-            .import("asyncio")?
-            .call_method0("get_running_loop")?;
+        let event_loop = py.import("asyncio")?.call_method0("get_running_loop")?;
         let future = event_loop.call_method0("create_future")?;
         let (loop_handle, future_handle) = (event_loop.unbind(), future.clone().unbind());
         let (receipt, channel) = (self.inner.clone(), Arc::clone(&self.channel));

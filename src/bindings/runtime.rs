@@ -53,7 +53,10 @@ pub(super) fn detached<T: Send>(
 pub(super) fn install(py: Python<'_>) -> PyResult<()> {
     let hooks = PyDict::new(py);
     hooks.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
-    hooks.set_item("after_in_parent", wrap_pyfunction!(after_fork_in_parent, py)?)?;
+    hooks.set_item(
+        "after_in_parent",
+        wrap_pyfunction!(after_fork_in_parent, py)?,
+    )?;
     hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
     let os = py.import("os")?;
     if os.hasattr("register_at_fork")? {

@@ -206,8 +206,10 @@ impl Config {
             ))
         })?;
         let tree = serde_json::from_slice::<Tree>(&bytes).map_err(|error| {
-            // serde_json's text ends with "at line L column C".
-            config_error(&format!("{shown} is not valid JSON: {error}."))
+            config_error(&format!(
+                "{shown} is not valid JSON: {}.",
+                json_error(&bytes, &error)
+            ))
         })?;
         Self::from_tree(tree).map_err(|error| config_error(&format!("{shown}: {error}")))
     }
@@ -221,6 +223,20 @@ impl Config {
         }
         Err(config_error(&problems.join("\n")))
     }
+}
+
+/// The parser's text, with a place that an editor has: at the end of a line it counts a column 0 of the
+/// next one.
+fn json_error(bytes: &[u8], error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let (line, column) = (error.line(), error.column());
+    if column > 0 || line < 2 {
+        return text;
+    }
+    let what = text.split(" at line ").next().unwrap_or(&text);
+    let before = bytes.split(|&byte| byte == b'\n').nth(line - 2);
+    let column = before.map_or(1, |line| line.len().max(1));
+    format!("{what} at line {} column {column}", line - 1)
 }
 
 fn config_error(text: &str) -> Error {
@@ -238,10 +254,10 @@ fn read(tree: Tree, problems: &mut Vec<String>) -> Config {
             ("none", Logging::None),
         ],
     );
-    if let (Some(debug), Some(logging)) = (debug, logging) {
-        if debug != (logging == Logging::Debug) {
-            root.problem("logging", "contradicts 'debug'. Give one of the two.");
-        }
+    if let (Some(debug), Some(logging)) = (debug, logging)
+        && debug != (logging == Logging::Debug)
+    {
+        root.problem("logging", "contradicts 'debug'. Give one of the two.");
     }
     let logging = logging.unwrap_or(if debug == Some(true) {
         Logging::Debug
@@ -318,13 +334,14 @@ fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
     }
     let region = section.text("region");
     let endpoint_url = section.text("endpoint_url");
-    if let Some(url) = &endpoint_url {
-        if !url.starts_with("http://") && !url.starts_with("https://") {
-            section.problem(
-                "endpoint_url",
-                "expected a URL that starts with http:// or https://.",
-            );
-        }
+    if let Some(url) = &endpoint_url
+        && !url.starts_with("http://")
+        && !url.starts_with("https://")
+    {
+        section.problem(
+            "endpoint_url",
+            "expected a URL that starts with http:// or https://.",
+        );
     }
     let profile = section.text("profile");
     let create_table = section.boolean("create_table").unwrap_or(false);
@@ -360,10 +377,11 @@ fn read_etcd(mut section: Section<'_>) -> EtcdConfig {
             "expected at least one \"host:port\" or URL, got an empty list.",
         );
     }
+    let (has_username, has_password) = (section.gives("username"), section.gives("password"));
     let username = section.text("username");
     let password = section.text("password");
-    if username.is_some() != password.is_some() {
-        let (given, missing) = if username.is_some() {
+    if has_username != has_password {
+        let (given, missing) = if has_username {
             ("username", "password")
         } else {
             ("password", "username")
@@ -421,13 +439,13 @@ fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {
     let size = section.integer("size", 1, u64::from(u32::MAX));
     let timeout = section.seconds("timeout", true);
     let interval = section.seconds("interval", true);
-    if let (Some(timeout), Some(interval)) = (timeout, interval) {
-        if timeout != interval {
-            section.problem(
-                "interval",
-                "contradicts 'timeout', of which it is another name. Give one of the two.",
-            );
-        }
+    if let (Some(timeout), Some(interval)) = (timeout, interval)
+        && timeout != interval
+    {
+        section.problem(
+            "interval",
+            "contradicts 'timeout', of which it is another name. Give one of the two.",
+        );
     }
     let max_pending = section.integer("max_pending", 1, u64::from(u32::MAX));
     let max_pending_bytes = section.integer("max_pending_bytes", 1, 1 << 50);

@@ -116,12 +116,15 @@ impl<'a> Section<'a> {
     /// One of a few words, with what each means.
     pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
         let given = self.take(key)?;
-        if let Tree::Text(text) = &given.tree {
-            if let Some((_, meaning)) = words.iter().find(|(word, _)| word == text) {
-                return Some(*meaning);
-            }
+        if let Tree::Text(text) = &given.tree
+            && let Some((_, meaning)) = words.iter().find(|(word, _)| word == text)
+        {
+            return Some(*meaning);
         }
-        let list: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let list: Vec<String> = words
+            .iter()
+            .map(|(word, _)| format!("\"{word}\""))
+            .collect();
         let expected = format!("one of {}", list.join(", "));
         self.mismatch(key, &expected, &given)
     }
@@ -192,6 +195,11 @@ impl<'a> Section<'a> {
         Some(texts)
     }
 
+    /// Whether `key` is given, rightly or not.
+    pub(super) fn gives(&self, key: &str) -> bool {
+        self.entries.iter().any(|(name, _)| name == key)
+    }
+
     /// How many problems have been named so far, in all sections.
     pub(super) fn problem_count(&self) -> usize {
         self.problems.len()
@@ -247,10 +255,10 @@ pub(super) struct Given {
 impl Given {
     /// The value; text of an environment variable is read as the boolean or number it spells.
     fn parsed(&self) -> Tree {
-        if let (Some(_), Tree::Text(text)) = (&self.variable, &self.tree) {
-            if let Ok(tree) = serde_json::from_str::<Tree>(text) {
-                return tree;
-            }
+        if let (Some(_), Tree::Text(text)) = (&self.variable, &self.tree)
+            && let Ok(tree) = serde_json::from_str::<Tree>(text)
+        {
+            return tree;
         }
         self.tree.clone()
     }

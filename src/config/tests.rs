@@ -27,8 +27,11 @@ fn unknown_keys_are_named_by_path_with_the_nearest() {
         problem(r#"{"local": {"filepth": "x"}}"#),
         "local.filepth: unknown key. Did you mean 'local.filepath'?"
     );
-    assert!(problem(r#"{"queue_batch": {"retry": {"inital": 1}}}"#)
-        .contains("queue_batch.retry.inital: unknown key. Did you mean 'queue_batch.retry.initial'?"));
+    assert!(
+        problem(r#"{"queue_batch": {"retry": {"inital": 1}}}"#).contains(
+            "queue_batch.retry.inital: unknown key. Did you mean 'queue_batch.retry.initial'?"
+        )
+    );
     assert!(problem(r#"{"zzzzzzzzzz": 1}"#).contains("Known here: debug, logging"));
 }
 
@@ -72,14 +75,17 @@ fn contradictions_are_refused() {
     assert!(problem(r#"{"debug": true, "logging": "info"}"#).contains("contradicts 'debug'"));
     assert!(problem(r#"{"debug": false, "logging": "debug"}"#).contains("contradicts 'debug'"));
     assert_eq!(
-        parse(r#"{"debug": true, "logging": "debug"}"#).unwrap().logging,
+        parse(r#"{"debug": true, "logging": "debug"}"#)
+            .unwrap()
+            .logging,
         Logging::Debug
     );
-    assert!(
-        problem(r#"{"queue_batch": {"timeout": 1, "interval": 2}}"#).contains("another name")
-    );
+    assert!(problem(r#"{"queue_batch": {"timeout": 1, "interval": 2}}"#).contains("another name"));
     assert_eq!(
-        parse(r#"{"queue_batch": {"interval": 0.5}}"#).unwrap().queue.timeout,
+        parse(r#"{"queue_batch": {"interval": 0.5}}"#)
+            .unwrap()
+            .queue
+            .timeout,
         Duration::from_millis(500)
     );
 }
@@ -95,7 +101,10 @@ fn duplicate_keys_are_refused() {
 #[test]
 fn unset_variables_are_named() {
     let text = problem(r#"{"local": {"filepath": "${TETHERDB_TEST_UNSET}"}}"#);
-    assert!(text.contains("local.filepath") && text.contains("TETHERDB_TEST_UNSET"), "{text}");
+    assert!(
+        text.contains("local.filepath") && text.contains("TETHERDB_TEST_UNSET"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -103,20 +112,31 @@ fn variables_take_the_type_that_is_expected() {
     // PATH is set wherever tests run; it is text, and no integer.
     assert!(parse(r#"{"etcd": {"username": "${PATH}", "password": "${PATH}"}}"#).is_ok());
     let text = problem(r#"{"etcd": {"port": "${PATH}"}}"#);
-    assert!(text.contains("the text of the environment variable PATH"), "{text}");
+    assert!(
+        text.contains("the text of the environment variable PATH"),
+        "{text}"
+    );
 }
 
 #[test]
 fn remote_sections_are_validated_whole() {
     assert!(problem(r#"{"dynamodb": {}}"#).contains("dynamodb.table_name: required"));
-    assert!(problem(r#"{"dynamodb": {"table_name": "t", "endpoint_url": "x"}}"#).contains("http://"));
+    assert!(
+        problem(r#"{"dynamodb": {"table_name": "t", "endpoint_url": "x"}}"#).contains("http://")
+    );
     assert!(problem(r#"{"etcd": {"username": "u"}}"#).contains("etcd.password: required"));
     assert!(problem(r#"{"etcd": {"endpoints": []}}"#).contains("empty list"));
     assert!(problem(r#"{"etcd": {"endpoints": ["a:1"], "port": 1}}"#).contains("either the list"));
     assert!(problem(r#"{"etcd": {"ca_cert_file": "/nonexistent/ca"}}"#).contains("cannot read"));
-    let etcd = parse(r#"{"etcd": {"endpoints": ["https://a:1", "b:2"]}}"#).unwrap().etcd.unwrap();
+    let etcd = parse(r#"{"etcd": {"endpoints": ["https://a:1", "b:2"]}}"#)
+        .unwrap()
+        .etcd
+        .unwrap();
     assert!(etcd.tls.is_some());
-    assert_eq!(parse(r#"{"etcd": {}}"#).unwrap().etcd.unwrap().endpoints, ["localhost:2379"]);
+    assert_eq!(
+        parse(r#"{"etcd": {}}"#).unwrap().etcd.unwrap().endpoints,
+        ["localhost:2379"]
+    );
 }
 
 #[test]
@@ -129,11 +149,14 @@ fn secrets_are_never_shown() {
 fn broken_files_say_where() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("config.json");
-    std::fs::write(&path, "{\n  \"debug\": tru\n}").unwrap();
+    std::fs::write(&path, "{\n  \"debug\": true\n  \"errors\": 1}").unwrap();
     let text = Config::from_file(&path).err().unwrap().to_string();
-    assert!(text.contains("line 2 column"), "{text}");
+    assert!(text.contains("line 3 column 3"), "{text}");
     let text = Config::from_file(folder.path()).err().unwrap().to_string();
     assert!(text.contains("directory"), "{text}");
-    let text = Config::from_file(&folder.path().join("no")).err().unwrap().to_string();
+    let text = Config::from_file(&folder.path().join("no"))
+        .err()
+        .unwrap()
+        .to_string();
     assert!(text.contains("Create it"), "{text}");
 }

@@ -145,7 +145,11 @@ impl Lane {
 
     /// Whether the message fits, for the producer whose turn it is.
     fn has_room(&self, intake: &Intake, message: &Message, ticket: Option<u64>) -> bool {
-        intake.producers.front().copied().is_none_or(|first| Some(first) == ticket)
+        intake
+            .producers
+            .front()
+            .copied()
+            .is_none_or(|first| Some(first) == ticket)
             && intake.pending < self.config.max_pending.get()
             && intake.pending_bytes + message.size() <= self.config.max_pending_bytes.get()
     }

@@ -18,14 +18,14 @@ use crate::wait;
 /// The queue of one backend. Lanes share nothing, so one backend's trouble is never another's.
 ///
 /// Two locks, taken in this order: the ledger (worker, flush, direct verbs), then the intake
-/// (producers). Neither is held while a request travels or anybody is called back.
+/// (producers). Neither is held while a request travels.
 pub struct Lane {
     pub(super) backend: Arc<dyn Backend>,
     pub(super) config: QueueConfig,
     pub(super) events: Arc<dyn Events>,
     pub(super) wants_debug: bool,
     orphaned: AtomicBool,
-    epoch: Instant,
+    clock: Box<dyn Clock>,
     pub(super) ledger: Mutex<Ledger>,
     /// Something was settled, or a gate opened, or the worker ended.
     pub(super) progress: Condvar,
@@ -34,6 +34,17 @@ pub struct Lane {
     pub(super) work: Condvar,
     /// There is room, or `stop` was called.
     pub(super) room: Condvar,
+}
+
+/// Tells how long the lane has been there. The tests stop it.
+pub(super) trait Clock: Send + Sync {
+    fn now(&self) -> Duration;
+}
+
+impl Clock for Instant {
+    fn now(&self) -> Duration {
+        self.elapsed()
+    }
 }
 
 /// What only the worker and those who wait for it touch.
@@ -82,7 +93,7 @@ pub(super) struct Request {
     tenure: u64,
 }
 
-/// What is to be told once no lock is held.
+/// What is to be told to events and receipts, none of which blocks or comes back to the lane.
 #[derive(Default)]
 struct Told {
     delivered: Vec<Waiting>,
@@ -94,11 +105,20 @@ struct Told {
 impl Lane {
     /// A lane without a worker: the first message starts one.
     pub fn new(backend: Arc<dyn Backend>, config: QueueConfig, events: Arc<dyn Events>) -> Self {
+        Self::with_clock(backend, config, events, Box::new(Instant::now()))
+    }
+
+    pub(super) fn with_clock(
+        backend: Arc<dyn Backend>,
+        config: QueueConfig,
+        events: Arc<dyn Events>,
+        clock: Box<dyn Clock>,
+    ) -> Self {
         let repeated_keys = backend.capabilities().repeated_keys;
         Self {
             wants_debug: events.wants_debug(),
             orphaned: AtomicBool::new(false),
-            epoch: Instant::now(),
+            clock,
             ledger: Mutex::new(Ledger {
                 order: Order::new(repeated_keys),
                 delivered: 0,
@@ -137,7 +157,7 @@ impl Lane {
 
     /// Time since the lane was made.
     pub(super) fn now(&self) -> Duration {
-        self.epoch.elapsed()
+        self.clock.now()
     }
 
     /// Nobody holds the lane's handle any more: the worker closes the backend when it ends.
@@ -200,13 +220,13 @@ impl Lane {
                 wake_at: usize::MAX,
             };
         }
-        if let Some(until) = ledger.paused_until.filter(|&until| until > now) {
-            if sendable > 0 {
-                return Step::Sleep {
-                    until: Some(until),
-                    wake_at: usize::MAX,
-                };
-            }
+        if let Some(until) = ledger.paused_until.filter(|&until| until > now)
+            && sendable > 0
+        {
+            return Step::Sleep {
+                until: Some(until),
+                wake_at: usize::MAX,
+            };
         }
         if sendable == 0 {
             if closing && self.try_end(&mut ledger) {
@@ -291,9 +311,10 @@ impl Lane {
                 self.room.notify_all();
             }
             self.poke_locked(&mut intake);
+            drop(intake);
+            self.tell(told);
         }
         self.progress.notify_all();
-        self.tell(told);
     }
 
     /// Gives up everything that is not delivered: what waits, and what travels without an answer.
@@ -330,11 +351,13 @@ impl Lane {
             intake.worker = None;
             intake.closing = false;
             self.poke_locked(&mut intake);
+            drop(intake);
+            self.tell(told);
         }
         self.progress.notify_all();
-        self.tell(told);
     }
 
+    /// Still under the ledger's lock, so that whoever waits for the ledger finds everything told.
     fn tell(&self, told: Told) {
         for (level, line) in told.lines {
             self.events.log(level, line);
@@ -388,7 +411,11 @@ impl Lane {
     }
 
     /// Uniform in 0.0..1.0. A fresh hasher's seed is random enough to keep clients out of step.
-    #[expect(clippy::unused_self, clippy::cast_precision_loss, reason = "53 random bits")]
+    #[expect(
+        clippy::unused_self,
+        clippy::cast_precision_loss,
+        reason = "53 random bits"
+    )]
     fn jitter(&self) -> f64 {
         use std::hash::{BuildHasher, RandomState};
         let bits = RandomState::new().hash_one(0_u8) >> 11;
@@ -454,7 +481,8 @@ impl Ledger {
             batch,
             |at, _, first_failure| match errors.get(&at) {
                 Some(error)
-                    if error.retryable() && !backoff.gives_up(first_failure.unwrap_or(now), now) =>
+                    if error.retryable()
+                        && !backoff.gives_up(first_failure.unwrap_or(now), now) =>
                 {
                     again += 1;
                     Outcome::Again

@@ -245,15 +245,15 @@ impl Order {
     /// is settled is handed to `settled`.
     pub(super) fn settle(
         &mut self,
-        batch: Batch,
+        Batch { slots }: Batch,
         mut outcome: impl FnMut(usize, &Waiting, Option<Duration>) -> Outcome,
         now: Duration,
         mut settled: impl FnMut(usize, Waiting),
     ) {
-        self.in_flight -= batch.slots.len();
+        self.in_flight -= slots.len();
         let mut again = Vec::new();
         let mut done = Vec::new();
-        for (at, &slot) in batch.slots.iter().enumerate() {
+        for (at, &slot) in slots.iter().enumerate() {
             let first_failure = self.first_failures.get(&slot).copied();
             let Some(waiting) = self.message(slot) else {
                 continue;
@@ -381,10 +381,7 @@ impl Order {
             slot
         } else {
             self.chains.push(chain);
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "no more chains than items"
-            )]
+            #[expect(clippy::cast_possible_truncation, reason = "no more chains than items")]
             let slot = (self.chains.len() - 1) as Slot;
             slot
         };

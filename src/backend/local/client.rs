@@ -1,6 +1,7 @@
 //! The only code that talks to the `SQLite` library: one connection, and what is said over it.
 
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use rusqlite::types::ValueRef;
 use rusqlite::{OpenFlags, OptionalExtension, params, params_from_iter};
@@ -25,6 +26,10 @@ const UPDATE: &str = "UPDATE Dict SET value = ? WHERE key = ?";
 const DELETE: &str = "DELETE FROM Dict WHERE key = ?";
 /// Rows that one statement writes: beyond a hundred nothing more is gained (measured).
 const ROWS: usize = 100;
+static WRITE_MANY: LazyLock<String> = LazyLock::new(|| {
+    let rows = ["(?, ?)"; ROWS].join(", ");
+    format!("REPLACE INTO Dict (key, value) VALUES {rows}")
+});
 /// Pages of the cache, in KiB: at the library's 2 MiB random writes to a large file cost several times as much.
 const CACHE_KIB: i32 = 16 * 1024;
 
@@ -67,7 +72,12 @@ impl Connection {
         let claim = match file::claim(path, mode, inside) {
             Ok(Some(claim)) => claim,
             Ok(None) => return Ok(None),
-            Err(error) => return Err(Failure::Error { error, broken: true }),
+            Err(error) => {
+                return Err(Failure::Error {
+                    error,
+                    broken: true,
+                });
+            }
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = rusqlite::Connection::open_with_flags(path, flags);
@@ -136,7 +146,9 @@ impl Connection {
     }
 
     fn has_table(&self) -> rusqlite::Result<bool> {
-        self.exists("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'Dict' COLLATE NOCASE")
+        self.exists(
+            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'Dict' COLLATE NOCASE",
+        )
     }
 
     fn has_any_table(&self) -> rusqlite::Result<bool> {
@@ -150,7 +162,9 @@ impl Connection {
 
     fn check_columns(&self) -> Outcome<()> {
         let read = || -> rusqlite::Result<Vec<String>> {
-            let mut statement = self.sqlite.prepare("SELECT name FROM pragma_table_info('Dict')")?;
+            let mut statement = self
+                .sqlite
+                .prepare("SELECT name FROM pragma_table_info('Dict')")?;
             let names = statement.query_map((), |row| row.get::<_, String>(0))?;
             names.collect()
         };
@@ -184,7 +198,13 @@ impl Connection {
     pub(super) fn checkpoint(&self, _: &Inside) -> Outcome<()> {
         self.sqlite
             .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
-            .or_else(|cause| if error::is_busy(&cause) { Ok(()) } else { Err(cause) })
+            .or_else(|cause| {
+                if error::is_busy(&cause) {
+                    Ok(())
+                } else {
+                    Err(cause)
+                }
+            })
             .map_err(|cause| failure(&self.path, "the checkpoint", &cause))
     }
 
@@ -222,19 +242,11 @@ impl Connection {
         };
         let mut chunks = messages.chunks_exact(ROWS);
         for chunk in &mut chunks {
-            let row = "(?, ?), ";
-            let statement = || {
-                let rows = row.repeat(ROWS);
-                let rows = rows.trim_end_matches(", ");
-                format!("REPLACE INTO Dict (key, value) VALUES {rows}")
-            };
-            static MANY: std::sync::OnceLock<String> = std::sync::OnceLock::new();
-            let many = MANY.get_or_init(statement);
             let values = chunk
                 .iter()
                 .flat_map(|message| [message.key().as_bytes(), message.value().as_bytes()]);
             self.sqlite
-                .prepare_cached(many)
+                .prepare_cached(&WRITE_MANY)
                 .and_then(|mut statement| statement.execute(params_from_iter(values)))
                 .map_err(|cause| fail(chunk, cause))?;
         }
@@ -247,7 +259,10 @@ impl Connection {
             .map_err(|cause| fail(messages, cause))?;
         for message in chunks.remainder() {
             statement
-                .execute(params![message.key().as_bytes(), message.value().as_bytes()])
+                .execute(params![
+                    message.key().as_bytes(),
+                    message.value().as_bytes()
+                ])
                 .map_err(|cause| fail(&[message], cause))?;
         }
         Ok(())
@@ -258,7 +273,10 @@ impl Connection {
         self.sqlite
             .prepare_cached(UPDATE)
             .and_then(|mut statement| {
-                statement.execute(params![message.value().as_bytes(), message.key().as_bytes()])
+                statement.execute(params![
+                    message.value().as_bytes(),
+                    message.key().as_bytes()
+                ])
             })
             .map(|changed| changed > 0)
             .map_err(|cause| {
@@ -310,7 +328,10 @@ impl Connection {
         let prefix = range.prefix.as_bytes();
         // One bound on each side, so that the index is entered where the page begins and left where the
         // bucket ends. (LIKE would read every key.) Keys that are no BLOB are not dbm's: all sort before x''.
-        let after = range.after.map(str::as_bytes).filter(|after| *after >= prefix);
+        let after = range
+            .after
+            .map(str::as_bytes)
+            .filter(|after| *after >= prefix);
         let (lower, least) = after.map_or((">=", prefix), |after| (">", after));
         let end = successor(prefix);
         let upper = end.as_ref().map_or("", |_| "AND key < ?3");

@@ -125,9 +125,7 @@ impl Committer {
                     drop(state);
                     let led = self.lead(&job, deadline, interrupt);
                     self.pass_on(&job);
-                    if let Err(error) = led {
-                        return Err(error);
-                    }
+                    led?;
                     state = wait::lock(&job.state);
                     continue;
                 }
@@ -219,7 +217,11 @@ impl Committer {
                 drop(inside);
                 for job in group {
                     // Only the leader's own job ends with the leader's interrupt.
-                    let interrupt = if Arc::ptr_eq(&job, own) { interrupt } else { &Never };
+                    let interrupt = if Arc::ptr_eq(&job, own) {
+                        interrupt
+                    } else {
+                        &Never
+                    };
                     let answer = self.run_alone(seat, &job.work, deadline, interrupt);
                     job.answer(answer);
                 }

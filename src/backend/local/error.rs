@@ -62,9 +62,11 @@ pub(super) fn is_harmless(error: &rusqlite::Error) -> bool {
 /// Any error of the library while `doing` something.
 pub(super) fn sqlite(path: &Path, doing: &str, error: &rusqlite::Error) -> Error {
     let (kind, retryable, advice) = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            (Kind::Timeout, true, "Another process holds the lock; try again.")
-        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
+            Kind::Timeout,
+            true,
+            "Another process holds the lock; try again.",
+        ),
         Some(ErrorCode::DiskFull) => (Kind::Backend, true, "Free space and try again."),
         Some(ErrorCode::SystemIoFailure) => (
             Kind::Backend,
@@ -93,7 +95,16 @@ pub(super) fn sqlite(path: &Path, doing: &str, error: &rusqlite::Error) -> Error
             false,
             "A constraint or trigger of the file's own refused it.",
         ),
-        _ => (Kind::Backend, false, "See the SQLite documentation of this error."),
+        _ => (
+            Kind::Backend,
+            false,
+            "See the SQLite documentation of this error.",
+        ),
     };
-    local(kind, retryable, path, format!("{doing} failed: {error}. {advice}"))
+    local(
+        kind,
+        retryable,
+        path,
+        format!("{doing} failed: {error}. {advice}"),
+    )
 }

@@ -73,11 +73,7 @@ pub(crate) fn forget_open_files() {
 
 /// Looks at the file before a connection is opened, creating it with `mode` if `create`. `None`: there
 /// is no such file (or an empty one, which is none yet) and none is to be created.
-pub(super) fn claim(
-    path: &Path,
-    create: Option<u32>,
-    _inside: &Inside,
-) -> Result<Option<Claim>> {
+pub(super) fn claim(path: &Path, create: Option<u32>, _inside: &Inside) -> Result<Option<Claim>> {
     let mut open = wait::lock(&OPEN_FILES);
     let metadata = match std::fs::metadata(path) {
         Ok(metadata) => metadata,

@@ -95,9 +95,9 @@ impl Backend for Local {
     }
 
     fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
-        let found = self
-            .readers
-            .with(interrupt, |connection, inside| connection.read(keys, inside))?;
+        let found = self.readers.with(interrupt, |connection, inside| {
+            connection.read(keys, inside)
+        })?;
         Ok(found.unwrap_or_default())
     }
 
@@ -129,9 +129,9 @@ impl Backend for Local {
     }
 
     fn list(&self, range: Range<'_>, interrupt: &dyn Interrupt) -> Result<Page> {
-        let page = self
-            .readers
-            .with(interrupt, |connection, inside| connection.list(range, inside))?;
+        let page = self.readers.with(interrupt, |connection, inside| {
+            connection.list(range, inside)
+        })?;
         Ok(page.unwrap_or(Page {
             entries: Vec::new(),
             more: false,
@@ -139,9 +139,7 @@ impl Backend for Local {
     }
 
     fn ping(&self, interrupt: &dyn Interrupt) -> Result<()> {
-        let found = self
-            .readers
-            .with(interrupt, |connection, inside| connection.ping(inside))?;
+        let found = self.readers.with(interrupt, client::Connection::ping)?;
         if found.is_some() {
             return Ok(());
         }
@@ -179,6 +177,13 @@ impl Backend for Local {
     fn close(&self) {
         self.readers.close();
         self.committer.close();
+    }
+}
+
+impl Drop for Local {
+    /// Whoever claimed a file gives it back.
+    fn drop(&mut self) {
+        self.close();
     }
 }
 
