@@ -160,7 +160,7 @@ impl Store {
         let hold = lane.hold(std::iter::once(message.key()), interrupt)?;
         lane.backend().write(vec![message], interrupt)?;
         drop(hold);
-        for message in &written {
+        if let Some(message) = &written {
             self.log_written(name, message);
         }
         Ok(())
@@ -210,10 +210,8 @@ impl Store {
         let written = self.events.wants_debug().then(|| message.clone());
         let _hold = lane.hold(std::iter::once(message.key()), interrupt)?;
         let existed = lane.backend().update(message, interrupt)?;
-        if existed {
-            for message in &written {
-                self.log_written(name, message);
-            }
+        if existed && let Some(message) = &written {
+            self.log_written(name, message);
         }
         Ok(existed)
     }

@@ -7,7 +7,7 @@ use pyo3::types::{PyList, PyType};
 
 use super::json;
 use crate::error::{Error, Kind};
-use crate::message::Failed;
+use crate::message::{BackendName, Failed};
 
 /// The exception classes live in Python, where a class can have two bases.
 fn class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
@@ -44,7 +44,7 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     let exception = match error.kind() {
         Kind::Delivery => class.call1((text, failed_list(py, error.failed())?))?,
         Kind::Backend | Kind::Timeout | Kind::Corrupt => {
-            let backend = error.backend_name().map(|name| name.as_str());
+            let backend = error.backend_name().map(BackendName::as_str);
             class.call1((text, backend, error.retryable()))?
         }
         _ => class.call1((text,))?,

@@ -22,7 +22,7 @@ use pyo3::prelude::*;
 /// The extension module; `TetherDB/__init__.py` gives it its public name.
 #[pymodule(name = "_tetherdb")]
 mod tetherdb_module {
-    use super::*;
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, runtime};
 
     #[pymodule_export]
     use super::db::DB;

@@ -20,6 +20,10 @@ struct Signals {
 impl Interrupt for Signals {
     fn interrupted(&self) -> bool {
         // While the interpreter ends there is nobody to ask.
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method's own lifetime is too narrow"
+        )]
         let checked = Python::try_attach(|py| py.check_signals());
         match checked {
             Some(Err(raised)) => {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::lane::{Lane, Ledger};
+use super::lane::Lane;
+use super::ledger::Ledger;
 use super::order::Gate;
 use crate::error::{Error, Kind, Result};
 use crate::message::{Failed, quote};

@@ -1,13 +1,12 @@
 //! The one queue of one backend: its accounts, what its worker does next, and how a request is settled.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::intake::Intake;
-use super::order::{Batch, Order, Outcome, Waiting};
-use super::retry::Backoff;
+use super::ledger::{Ledger, Told};
+use super::order::{Batch, Waiting};
 use super::{Events, Level, Stats, shown};
 use crate::backend::{Backend, Completion, Failures};
 use crate::config::QueueConfig;
@@ -47,35 +46,6 @@ impl Clock for Instant {
     }
 }
 
-/// What only the worker and those who wait for it touch.
-pub(super) struct Ledger {
-    pub(super) order: Order,
-    delivered: u64,
-    failed: u64,
-    retried: u64,
-    batches: u64,
-    last_error: Option<Error>,
-    /// Given up, newest last.
-    pub(super) kept: VecDeque<Kept>,
-    /// Unsettled messages of each flush round, the first being `first_round`.
-    rounds: VecDeque<usize>,
-    first_round: u32,
-    /// Messages up to this round go at once.
-    due_round: Option<u32>,
-    backoff: Backoff,
-    pub(super) paused_until: Option<Duration>,
-    requests: usize,
-    /// Requests of an older tenure are no longer ours: `stop` has handed their messages back.
-    tenure: u64,
-}
-
-/// A message given up, kept for `failed_messages`.
-pub(super) struct Kept {
-    pub(super) failed: Failed,
-    /// Whether a `DeliveryError` has carried it.
-    pub(super) reported: bool,
-}
-
 /// What the worker does next.
 pub(super) enum Step {
     Send(Request),
@@ -91,15 +61,6 @@ pub(super) struct Request {
     batch: Batch,
     messages: Vec<Message>,
     tenure: u64,
-}
-
-/// What is to be told to events and receipts, none of which blocks or comes back to the lane.
-#[derive(Default)]
-struct Told {
-    delivered: Vec<Waiting>,
-    failed: Vec<(Waiting, Error)>,
-    /// The log lines besides those of each delivered message.
-    lines: Vec<(Level, String)>,
 }
 
 impl Lane {
@@ -119,22 +80,7 @@ impl Lane {
             wants_debug: events.wants_debug(),
             orphaned: AtomicBool::new(false),
             clock,
-            ledger: Mutex::new(Ledger {
-                order: Order::new(repeated_keys),
-                delivered: 0,
-                failed: 0,
-                retried: 0,
-                batches: 0,
-                last_error: None,
-                kept: VecDeque::new(),
-                rounds: VecDeque::from([0]),
-                first_round: 0,
-                due_round: None,
-                backoff: Backoff::new(config.retry),
-                paused_until: None,
-                requests: 0,
-                tenure: 0,
-            }),
+            ledger: Mutex::new(Ledger::new(repeated_keys, config.retry)),
             progress: Condvar::new(),
             intake: Mutex::new(Intake::default()),
             work: Condvar::new(),
@@ -180,19 +126,7 @@ impl Lane {
     pub fn stats(&self) -> Stats {
         let ledger = wait::lock(&self.ledger);
         let intake = wait::lock(&self.intake);
-        Stats {
-            backend: self.backend.name(),
-            accepted: intake.accepted,
-            pending: intake.pending as u64,
-            in_flight: ledger.order.in_flight() as u64,
-            delivered: ledger.delivered,
-            replaced: 0,
-            failed: ledger.failed,
-            retried: ledger.retried,
-            batches: ledger.batches,
-            bytes: intake.bytes,
-            last_error: ledger.last_error.as_ref().map(ToString::to_string),
-        }
+        ledger.stats(self.backend.name(), &intake)
     }
 
     /// Takes what came in, and says what worker `number` does at `now` (since the epoch).
@@ -252,13 +186,11 @@ impl Lane {
             sendable - sendable % unit
         };
         let mut messages = Vec::with_capacity(whole.min(most));
-        let batch = ledger.order.take(whole.min(most), &mut messages);
-        ledger.batches += batch.len().div_ceil(unit) as u64;
-        ledger.requests += 1;
+        let (batch, tenure) = ledger.take(whole.min(most), unit, &mut messages);
         Step::Send(Request {
             batch,
             messages,
-            tenure: ledger.tenure,
+            tenure,
         })
     }
 
@@ -324,19 +256,13 @@ impl Lane {
             let mut ledger = wait::lock(&self.ledger);
             let mut intake = wait::lock(&self.intake);
             ledger.absorb(&mut intake);
-            ledger.tenure += 1;
-            ledger.requests = 0;
-            ledger.paused_until = None;
-            for waiting in ledger.order.take_out_all() {
-                ledger.leave_round(waiting.round);
-                ledger.failed += 1;
+            for waiting in ledger.give_up_all(error) {
                 intake.pending -= 1;
                 intake.pending_bytes -= waiting.message.size();
                 let failed = self.failed(&waiting, error);
                 ledger.keep(failed, self.config.max_pending.get());
                 told.failed.push((waiting, error.clone()));
             }
-            ledger.last_error = Some(error.clone());
             if let [(first, _), ..] = &told.failed[..] {
                 // One line for all: a full queue would fill the log.
                 let line = format!(
@@ -420,176 +346,5 @@ impl Lane {
         use std::hash::{BuildHasher, RandomState};
         let bits = RandomState::new().hash_one(0_u8) >> 11;
         bits as f64 / (1_u64 << 53) as f64
-    }
-}
-
-impl Ledger {
-    /// Takes over what producers left.
-    pub(super) fn absorb(&mut self, intake: &mut Intake) {
-        if intake.incoming.is_empty() {
-            return;
-        }
-        let round = self.last_round();
-        if let Some(count) = self.rounds.back_mut() {
-            *count += intake.incoming.len();
-        }
-        for incoming in intake.incoming.drain(..) {
-            self.order.push(Waiting {
-                message: incoming.message,
-                accepted: incoming.accepted,
-                round,
-                receipt: incoming.receipt,
-            });
-        }
-        // A buffer that a burst has made large would stay so for ever.
-        if intake.incoming.capacity() > 4096 {
-            intake.incoming = Vec::new();
-        }
-    }
-
-    /// Puts a given-up message in the queue again.
-    pub(super) fn requeue(&mut self, message: Message, now: Duration) {
-        let round = self.last_round();
-        if let Some(count) = self.rounds.back_mut() {
-            *count += 1;
-        }
-        self.failed -= 1;
-        self.order.push(Waiting {
-            message,
-            accepted: now,
-            round,
-            receipt: None,
-        });
-    }
-
-    /// Settles a request; gives how many messages left the queue, and their bytes.
-    fn settle(
-        &mut self,
-        batch: Batch,
-        failures: Failures,
-        now: Duration,
-        told: &mut Told,
-        jitter: impl Fn() -> f64,
-    ) -> (usize, usize) {
-        self.requests -= 1;
-        let (mut again, mut bytes) = (0_u64, 0);
-        let last_error = failures.last().map(|(_, error)| error.clone());
-        let mut errors: HashMap<usize, Error> = failures.into_iter().collect();
-        let backoff = &self.backoff;
-        let mut left = Vec::with_capacity(batch.len());
-        self.order.settle(
-            batch,
-            |at, _, first_failure| match errors.get(&at) {
-                Some(error)
-                    if error.retryable()
-                        && !backoff.gives_up(first_failure.unwrap_or(now), now) =>
-                {
-                    again += 1;
-                    Outcome::Again
-                }
-                _ => Outcome::Settled,
-            },
-            now,
-            |at, waiting| left.push((at, waiting)),
-        );
-        let count = left.len();
-        for (at, waiting) in left {
-            bytes += waiting.message.size();
-            self.leave_round(waiting.round);
-            match errors.remove(&at) {
-                None => {
-                    self.delivered += 1;
-                    told.delivered.push(waiting);
-                }
-                Some(error) => {
-                    self.failed += 1;
-                    told.failed.push((waiting, error));
-                }
-            }
-        }
-        self.retried += again;
-        if again == 0 {
-            self.backoff.reset();
-            self.paused_until = None;
-        } else {
-            let pause = self.backoff.next_pause(jitter());
-            self.paused_until = Some(now + pause);
-            if let Some(error) = &last_error {
-                let line = format!(
-                    "{again} queued message(s) will be sent again in {:.2} s: {error}",
-                    pause.as_secs_f64()
-                );
-                told.lines.push((Level::Warning, line));
-            }
-        }
-        if last_error.is_some() {
-            self.last_error = last_error;
-        }
-        (count, bytes)
-    }
-
-    /// Keeps a given-up message, at most `most` of them.
-    fn keep(&mut self, failed: Failed, most: usize) {
-        if self.kept.len() >= most {
-            self.kept.pop_front();
-        }
-        self.kept.push_back(Kept {
-            failed,
-            reported: false,
-        });
-    }
-
-    fn last_round(&self) -> u32 {
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "a round is closed by a call; four billion calls do not wait at once"
-        )]
-        self.first_round
-            .wrapping_add(self.rounds.len() as u32)
-            .wrapping_sub(1)
-    }
-
-    /// Everything accepted so far goes at once; gives the round that ends with it.
-    pub(super) fn close_round(&mut self) -> u32 {
-        let round = self.last_round();
-        self.due_round = Some(round);
-        self.paused_until = None;
-        self.rounds.push_back(0);
-        self.trim_rounds();
-        round
-    }
-
-    /// Unsettled messages of all rounds up to `round`.
-    pub(super) fn unsettled(&self, round: u32) -> usize {
-        let ahead = round.wrapping_sub(self.first_round);
-        if ahead >= u32::MAX / 2 {
-            return 0;
-        }
-        self.rounds.iter().take(ahead as usize + 1).sum()
-    }
-
-    /// Whether anything waits or travels.
-    fn is_busy(&self) -> bool {
-        self.order.waiting() > 0 || self.requests > 0
-    }
-
-    fn is_urgent(&self) -> bool {
-        self.due_round
-            .is_some_and(|round| self.unsettled(round) > 0)
-    }
-
-    fn leave_round(&mut self, round: u32) {
-        let at = round.wrapping_sub(self.first_round) as usize;
-        if let Some(count) = self.rounds.get_mut(at) {
-            *count -= 1;
-        }
-        self.trim_rounds();
-    }
-
-    fn trim_rounds(&mut self) {
-        while self.rounds.len() > 1 && self.rounds.front() == Some(&0) {
-            self.rounds.pop_front();
-            self.first_round = self.first_round.wrapping_add(1);
-        }
     }
 }

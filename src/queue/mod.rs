@@ -4,7 +4,8 @@
 //! - [`order`]: what waits, in which order, and what may travel; pure.
 //! - [`retry`]: when to try again; pure.
 //! - [`intake`]: what producers touch: a bounded buffer behind a short lock.
-//! - [`lane`]: the one queue of one backend: its accounts, and what a worker does next.
+//! - [`lane`]: the one queue of one backend: what a worker does next, and how a request is settled.
+//! - [`ledger`]: its accounts.
 //! - [`worker`]: the thread that does it.
 //! - [`control`]: flush, stop, and direct verbs that wait for their turn.
 //! - [`receipt`]: how one message ended, for whoever asked.
@@ -14,6 +15,7 @@
 mod control;
 mod intake;
 mod lane;
+mod ledger;
 mod order;
 mod receipt;
 mod retry;

@@ -1,0 +1,284 @@
+//! The accounts of one lane: what was delivered and given up, what is kept, and which flush waits for what.
+
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use super::intake::Intake;
+use super::order::{Batch, Order, Outcome, Waiting};
+use super::retry::Backoff;
+use super::{Level, Stats};
+use crate::backend::Failures;
+use crate::config::RetryConfig;
+use crate::error::Error;
+use crate::message::{BackendName, Failed, Message};
+
+/// What only the worker and those who wait for it touch.
+pub(super) struct Ledger {
+    pub(super) order: Order,
+    delivered: u64,
+    failed: u64,
+    retried: u64,
+    batches: u64,
+    last_error: Option<Error>,
+    /// Given up, newest last.
+    pub(super) kept: VecDeque<Kept>,
+    /// Unsettled messages of each flush round, the first being `first_round`.
+    rounds: VecDeque<usize>,
+    first_round: u32,
+    /// Messages up to this round go at once.
+    due_round: Option<u32>,
+    backoff: Backoff,
+    pub(super) paused_until: Option<Duration>,
+    pub(super) requests: usize,
+    /// Requests of an older tenure are no longer ours: `stop` has handed their messages back.
+    pub(super) tenure: u64,
+}
+
+/// A message given up, kept for `failed_messages`.
+pub(super) struct Kept {
+    pub(super) failed: Failed,
+    /// Whether a `DeliveryError` has carried it.
+    pub(super) reported: bool,
+}
+
+/// What is to be told to events and receipts, none of which blocks or comes back to the lane.
+#[derive(Default)]
+pub(super) struct Told {
+    pub(super) delivered: Vec<Waiting>,
+    pub(super) failed: Vec<(Waiting, Error)>,
+    /// The log lines besides those of each delivered message.
+    pub(super) lines: Vec<(Level, String)>,
+}
+
+impl Ledger {
+    pub(super) fn new(repeated_keys: bool, retry: RetryConfig) -> Self {
+        Self {
+            order: Order::new(repeated_keys),
+            delivered: 0,
+            failed: 0,
+            retried: 0,
+            batches: 0,
+            last_error: None,
+            kept: VecDeque::new(),
+            rounds: VecDeque::from([0]),
+            first_round: 0,
+            due_round: None,
+            backoff: Backoff::new(retry),
+            paused_until: None,
+            requests: 0,
+            tenure: 0,
+        }
+    }
+
+    pub(super) fn stats(&self, backend: BackendName, intake: &Intake) -> Stats {
+        Stats {
+            backend,
+            accepted: intake.accepted,
+            pending: intake.pending as u64,
+            in_flight: self.order.in_flight() as u64,
+            delivered: self.delivered,
+            replaced: 0,
+            failed: self.failed,
+            retried: self.retried,
+            batches: self.batches,
+            bytes: intake.bytes,
+            last_error: self.last_error.as_ref().map(ToString::to_string),
+        }
+    }
+
+    /// Takes messages for one request, counted as batches of `unit`; gives the tenure it belongs to.
+    pub(super) fn take(
+        &mut self,
+        most: usize,
+        unit: usize,
+        messages: &mut Vec<Message>,
+    ) -> (Batch, u64) {
+        let batch = self.order.take(most, messages);
+        self.batches += batch.len().div_ceil(unit) as u64;
+        self.requests += 1;
+        (batch, self.tenure)
+    }
+
+    /// Gives up everything that is not delivered, and disowns the requests that are still out.
+    pub(super) fn give_up_all(&mut self, error: &Error) -> Vec<Waiting> {
+        self.tenure += 1;
+        self.requests = 0;
+        self.paused_until = None;
+        self.last_error = Some(error.clone());
+        let all = self.order.take_out_all();
+        for waiting in &all {
+            self.leave_round(waiting.round);
+        }
+        self.failed += all.len() as u64;
+        all
+    }
+
+    /// Takes over what producers left.
+    pub(super) fn absorb(&mut self, intake: &mut Intake) {
+        if intake.incoming.is_empty() {
+            return;
+        }
+        let round = self.last_round();
+        if let Some(count) = self.rounds.back_mut() {
+            *count += intake.incoming.len();
+        }
+        for incoming in intake.incoming.drain(..) {
+            self.order.push(Waiting {
+                message: incoming.message,
+                accepted: incoming.accepted,
+                round,
+                receipt: incoming.receipt,
+            });
+        }
+        // A buffer that a burst has made large would stay so for ever.
+        if intake.incoming.capacity() > 4096 {
+            intake.incoming = Vec::new();
+        }
+    }
+
+    /// Puts a given-up message in the queue again.
+    pub(super) fn requeue(&mut self, message: Message, now: Duration) {
+        let round = self.last_round();
+        if let Some(count) = self.rounds.back_mut() {
+            *count += 1;
+        }
+        self.failed -= 1;
+        self.order.push(Waiting {
+            message,
+            accepted: now,
+            round,
+            receipt: None,
+        });
+    }
+
+    /// Settles a request; gives how many messages left the queue, and their bytes.
+    pub(super) fn settle(
+        &mut self,
+        batch: Batch,
+        failures: Failures,
+        now: Duration,
+        told: &mut Told,
+        jitter: impl Fn() -> f64,
+    ) -> (usize, usize) {
+        self.requests -= 1;
+        let (mut again, mut bytes) = (0_u64, 0);
+        let last_error = failures.last().map(|(_, error)| error.clone());
+        let mut errors: HashMap<usize, Error> = failures.into_iter().collect();
+        let backoff = &self.backoff;
+        let mut left = Vec::with_capacity(batch.len());
+        self.order.settle(
+            batch,
+            |at, _, first_failure| match errors.get(&at) {
+                Some(error)
+                    if error.retryable()
+                        && !backoff.gives_up(first_failure.unwrap_or(now), now) =>
+                {
+                    again += 1;
+                    Outcome::Again
+                }
+                _ => Outcome::Settled,
+            },
+            now,
+            |at, waiting| left.push((at, waiting)),
+        );
+        let count = left.len();
+        for (at, waiting) in left {
+            bytes += waiting.message.size();
+            self.leave_round(waiting.round);
+            match errors.remove(&at) {
+                None => {
+                    self.delivered += 1;
+                    told.delivered.push(waiting);
+                }
+                Some(error) => {
+                    self.failed += 1;
+                    told.failed.push((waiting, error));
+                }
+            }
+        }
+        self.retried += again;
+        if again == 0 {
+            self.backoff.reset();
+            self.paused_until = None;
+        } else {
+            let pause = self.backoff.next_pause(jitter());
+            self.paused_until = Some(now + pause);
+            if let Some(error) = &last_error {
+                let line = format!(
+                    "{again} queued message(s) will be sent again in {:.2} s: {error}",
+                    pause.as_secs_f64()
+                );
+                told.lines.push((Level::Warning, line));
+            }
+        }
+        if last_error.is_some() {
+            self.last_error = last_error;
+        }
+        (count, bytes)
+    }
+
+    /// Keeps a given-up message, at most `most` of them.
+    pub(super) fn keep(&mut self, failed: Failed, most: usize) {
+        if self.kept.len() >= most {
+            self.kept.pop_front();
+        }
+        self.kept.push_back(Kept {
+            failed,
+            reported: false,
+        });
+    }
+
+    fn last_round(&self) -> u32 {
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "a round is closed by a call; four billion calls do not wait at once"
+        )]
+        self.first_round
+            .wrapping_add(self.rounds.len() as u32)
+            .wrapping_sub(1)
+    }
+
+    /// Everything accepted so far goes at once; gives the round that ends with it.
+    pub(super) fn close_round(&mut self) -> u32 {
+        let round = self.last_round();
+        self.due_round = Some(round);
+        self.paused_until = None;
+        self.rounds.push_back(0);
+        self.trim_rounds();
+        round
+    }
+
+    /// Unsettled messages of all rounds up to `round`.
+    pub(super) fn unsettled(&self, round: u32) -> usize {
+        let ahead = round.wrapping_sub(self.first_round);
+        if ahead >= u32::MAX / 2 {
+            return 0;
+        }
+        self.rounds.iter().take(ahead as usize + 1).sum()
+    }
+
+    /// Whether anything waits or travels.
+    pub(super) fn is_busy(&self) -> bool {
+        self.order.waiting() > 0 || self.requests > 0
+    }
+
+    pub(super) fn is_urgent(&self) -> bool {
+        self.due_round
+            .is_some_and(|round| self.unsettled(round) > 0)
+    }
+
+    fn leave_round(&mut self, round: u32) {
+        let at = round.wrapping_sub(self.first_round) as usize;
+        if let Some(count) = self.rounds.get_mut(at) {
+            *count -= 1;
+        }
+        self.trim_rounds();
+    }
+
+    fn trim_rounds(&mut self) {
+        while self.rounds.len() > 1 && self.rounds.front() == Some(&0) {
+            self.rounds.pop_front();
+            self.first_round = self.first_round.wrapping_add(1);
+        }
+    }
+}
