@@ -29,8 +29,9 @@ pub struct Inside(#[allow(dead_code)] RwLockReadGuard<'static, ()>);
 
 /// Enters the library; whoever calls into it passes the proof along.
 ///
-/// Never enter twice in one thread, and never wait inside for another thread: `fork` waits for all who
-/// are inside, and whoever comes later waits for `fork`.
+/// Never enter twice in one thread, never wait inside for another thread, and never enter while attached
+/// to the interpreter: `fork` waits for all who are inside, and whoever comes later waits for `fork`, which
+/// needs the interpreter.
 pub fn enter() -> Inside {
     Inside(FORK_GATE.read().unwrap_or_else(PoisonError::into_inner))
 }

@@ -40,7 +40,9 @@ impl Open {
     fn new(py: Python<'_>, config: Config, on_error: Option<Py<PyAny>>) -> PyResult<Self> {
         let channel = Channel::new(py, config.logging, on_error);
         let sender = Arc::new(Sender(Arc::clone(&channel)));
-        let store = Store::open(config, sender).map_err(|error| errors::to_python(py, &error))?;
+        // Detached, since opening passes the fork gate: whoever forks holds it and waits for us.
+        let opened = py.detach(|| Store::open(config, sender));
+        let store = opened.map_err(|error| errors::to_python(py, &error))?;
         Ok(Self { store, channel })
     }
 }

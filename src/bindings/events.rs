@@ -166,7 +166,9 @@ impl Channel {
                 self.changed.notify_all();
                 return;
             };
-            if let Err(error) = call(py) {
+            if let Err(error) = call(py)
+                && self.logging != Logging::None
+            {
                 // What the user's code raises is logged and harms nothing.
                 let text = format!("on_error raised {error}");
                 if log(py, Level::Error, &text).is_err() {

@@ -1,9 +1,9 @@
 //! What the interpreter and the engine must know of each other: signals, `fork`, and the end.
 
 use std::cell::RefCell;
-use std::sync::Once;
 
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::{errors, events};
@@ -72,18 +72,14 @@ pub(super) fn install(py: Python<'_>) -> PyResult<()> {
 /// At the first `DB`: tells Python to tell us of its end. Later than `import logging`, so that we are
 /// asked before logging shuts down.
 pub(super) fn watch_exit(py: Python<'_>) -> PyResult<()> {
-    static WATCHING: Once = Once::new();
-    if WATCHING.is_completed() {
-        return Ok(());
-    }
-    py.import("logging")?;
-    let atexit = py.import("atexit")?;
-    let hook = wrap_pyfunction!(at_exit, py)?;
-    let mut outcome = Ok(());
-    WATCHING.call_once(|| {
-        outcome = atexit.call_method1("register", (hook,)).map(drop);
-    });
-    outcome
+    static WATCHING: PyOnceLock<()> = PyOnceLock::new();
+    let watch = || {
+        py.import("logging")?;
+        let hook = wrap_pyfunction!(at_exit, py)?;
+        let atexit = py.import("atexit")?;
+        atexit.call_method1("register", (hook,)).map(drop)
+    };
+    WATCHING.get_or_try_init(py, watch).copied()
 }
 
 #[pyfunction]

@@ -1,7 +1,9 @@
 //! The store: routes a verb to a backend or to its queue; opens, starts and stops them.
 
+mod living;
+
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, Weak};
 use std::time::{Duration, Instant};
 
 use crate::backend::local::Local;
@@ -11,7 +13,8 @@ use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Failed, Message};
 use crate::process;
 use crate::queue::{Events, Lane, Level, Receipt, Stats, shown};
-use crate::wait::{self, Interrupt, Never};
+use crate::wait::Interrupt;
+pub use living::{forget_all, stop_all};
 
 /// One open configuration: its backends and their queues.
 pub struct Store {
@@ -33,18 +36,6 @@ pub struct Listing {
     pub next_marker: Option<String>,
 }
 
-/// All stores of this process, and the queues of those that were dropped with something in them: the end
-/// of the program delivers what they hold. Locked only inside the fork gate.
-static LIVE: Mutex<Live> = Mutex::new(Live {
-    stores: Vec::new(),
-    orphans: Vec::new(),
-});
-
-struct Live {
-    stores: Vec<Weak<Store>>,
-    orphans: Vec<Arc<Lane>>,
-}
-
 impl Store {
     /// Opens a configuration. Connects to nothing, creates nothing, starts no thread.
     pub fn open(config: Config, events: Arc<dyn Events>) -> Result<Arc<Self>> {
@@ -58,11 +49,7 @@ impl Store {
             used: AtomicBool::new(true),
             config,
         });
-        let _inside = process::enter();
-        let mut live = wait::lock(&LIVE);
-        live.stores.retain(|store| store.strong_count() > 0);
-        live.orphans.retain(|lane| lane.has_worker());
-        live.stores.push(Arc::downgrade(&store));
+        living::register(&store);
         Ok(store)
     }
 
@@ -343,7 +330,7 @@ impl Store {
             return Ok(());
         };
         let text = format!(
-            "{} queued message(s) were given up; the first is {}: {}. All are in .failed, and kept: see \
+            "{} queued message(s) were given up; the first is {}: {} All are in .failed, and kept: see \
              failed_messages(), retry_failed() and drop_failed().",
             failed.len(),
             crate::message::quote(first.message.key()),
@@ -401,59 +388,6 @@ impl Store {
             self.events.log(Level::Debug, text());
         }
     }
-}
-
-impl Drop for Store {
-    /// What is queued is delivered in the background; the worker closes the backend then.
-    fn drop(&mut self) {
-        let inside = process::enter();
-        let mut live = wait::lock(&LIVE);
-        let (busy, idle): (Vec<_>, Vec<_>) =
-            self.lanes.drain(..).partition(|lane| lane.has_worker());
-        for lane in busy {
-            lane.orphan();
-            live.orphans.push(lane);
-        }
-        drop(live);
-        drop(inside);
-        for lane in idle {
-            lane.backend().close();
-        }
-    }
-}
-
-/// The end of the program: delivers what every store holds, within each one's `exit_timeout`, and
-/// closes them. What cannot be delivered is logged at ERROR with its number.
-pub fn stop_all() {
-    process::begin_exit();
-    let (stores, orphans) = {
-        let _inside = process::enter();
-        let mut live = wait::lock(&LIVE);
-        let stores: Vec<_> = live.stores.drain(..).filter_map(|s| s.upgrade()).collect();
-        (stores, std::mem::take(&mut live.orphans))
-    };
-    let begun = Instant::now();
-    let lanes = stores.iter().flat_map(|store| &store.lanes);
-    for lane in lanes.chain(&orphans) {
-        lane.urge();
-    }
-    for store in &stores {
-        // What was given up has been logged and handed to `on_error`; there is nobody to raise it to.
-        let _ = store.stop(Some(begun + store.config.queue.exit_timeout), &Never);
-    }
-    for lane in &orphans {
-        let _ = lane.stop(Some(begun + lane.exit_timeout()), &Never);
-    }
-}
-
-/// After `fork`, in the child: what the parent had is the parent's. Nothing inherited is closed.
-pub fn forget_all() {
-    let mut live = wait::lock(&LIVE);
-    live.stores.clear();
-    for lane in live.orphans.drain(..) {
-        std::mem::forget(lane);
-    }
-    crate::backend::local::forget_open_files();
 }
 
 /// Of several messages of one key the last; in key order.
