@@ -178,8 +178,7 @@ pub(super) fn messages(bucket: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<M
     let mut messages = Vec::new();
     for (at, pair) in pairs.enumerate() {
         let pair = pair?;
-        let parts: Option<(Bound<'_, PyAny>, Bound<'_, PyAny>)> = pair.extract().ok();
-        let Some((key, value)) = parts else {
+        let Some((key, value)) = split(&pair)? else {
             return Err(PyTypeError::new_err(format!(
                 "items[{at}] must be a (key, value) pair, got {}. Nothing was written.",
                 type_name(&pair)
@@ -192,6 +191,26 @@ pub(super) fn messages(bucket: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<M
         }
     }
     Ok(messages)
+}
+
+/// The two halves of a pair: a tuple, a list, or whatever else unpacks into two, a `str` apart.
+fn split<'py>(
+    pair: &Bound<'py, PyAny>,
+) -> PyResult<Option<(Bound<'py, PyAny>, Bound<'py, PyAny>)>> {
+    if let Ok(halves) = pair.extract() {
+        return Ok(Some(halves));
+    }
+    if pair.is_instance_of::<PyString>() {
+        return Ok(None);
+    }
+    let Ok(halves) = pair.try_iter() else {
+        return Ok(None);
+    };
+    let mut halves = halves.take(3).collect::<PyResult<Vec<_>>>()?.into_iter();
+    Ok(match (halves.next(), halves.next(), halves.next()) {
+        (Some(key), Some(value), None) => Some((key, value)),
+        _ => None,
+    })
 }
 
 /// The same error, with the item it is about.

@@ -22,11 +22,17 @@ struct Live {
 
 /// Counts a store among the living.
 pub(super) fn register(store: &Arc<Store>) {
-    let _inside = process::enter();
+    let inside = process::enter();
     let mut live = wait::lock(&LIVE);
     live.stores.retain(|store| store.strong_count() > 0);
-    live.orphans.retain(|lane| lane.has_worker());
     live.stores.push(Arc::downgrade(store));
+    let orphans = std::mem::take(&mut live.orphans);
+    let (busy, done): (Vec<_>, Vec<_>) = orphans.into_iter().partition(|lane| lane.has_worker());
+    live.orphans = busy;
+    drop(live);
+    drop(inside);
+    // Their backends close their files, for which they enter themselves.
+    drop(done);
 }
 
 impl Drop for Store {
