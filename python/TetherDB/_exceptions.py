@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    FailedMessage = tuple[str, str | dict[str, Any], str, BaseException]
+    _FailedMessage = tuple[str, str | dict[str, Any], str, BaseException]
 
 
 class TetherDBError(Exception):
@@ -42,9 +42,9 @@ class DeliveryError(TetherDBError):
     the value as reading it would give it.
     """
 
-    def __init__(self, message: str, failed: Sequence[FailedMessage] = ()) -> None:
+    def __init__(self, message: str, failed: Sequence[_FailedMessage] = ()) -> None:
         super().__init__(message)
-        self.failed: list[FailedMessage] = list(failed)
+        self.failed: list[_FailedMessage] = list(failed)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.failed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,33 +27,29 @@ def tether(
     queue: bool,
 ) -> Callable[..., Any]:
     """Wrap ``function`` so that it stores what it returns and returns whether it did."""
-    name = getattr(function, "__name__", repr(function))
-    store = db.write_queue_message if queue else db.write_message
+    name: str = getattr(function, "__name__", repr(function))
 
-    def envelope(result: object) -> tuple[str, Any] | None:
+    def store(result: object) -> bool:
         try:
             given, value = _open_envelope(result, name, key)
         except _Invalid as fault:
             db._log_error(str(fault))
-            return None
-        return given or db._new_key(), value
+            return False
+        return db.write_message(given or db._new_key(), value, bucket, backend, queue)
 
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def async_wrapper(*args: Any, **kwargs: Any) -> bool:
-            stored = envelope(await function(*args, **kwargs))
-            if stored is None:
-                return False
+            result = await function(*args, **kwargs)
             # The disk, or a full queue, must not hold up the event loop.
-            return await asyncio.to_thread(store, *stored, bucket, backend)
+            return await asyncio.to_thread(store, result)
 
         return async_wrapper
 
     @functools.wraps(function)
     def wrapper(*args: Any, **kwargs: Any) -> bool:
-        stored = envelope(function(*args, **kwargs))
-        return stored is not None and store(*stored, bucket, backend)
+        return store(function(*args, **kwargs))
 
     return wrapper
 
@@ -67,19 +63,21 @@ def _open_envelope(result: object, name: str, key: str | None) -> tuple[str | No
     """The key, if there is one, and the value in what a function returned."""
     if not isinstance(result, dict):
         raise _Invalid(f"Invalid return type from {name!r}. Expected dict, got {type(result).__name__}.")
-    if key is not None and not _is_envelope(result):
-        return key, result
-    if "value" not in result:
+    returned: dict[Any, Any] = cast("Any", result)
+    if key is not None and not _is_envelope(returned):
+        return key, returned
+    if "value" not in returned:
         raise _Invalid(f"Missing 'value' in the dict returned by {name!r}.")
-    value = result["value"]
+    value: Any = returned["value"]
     if not isinstance(value, (str, dict)):
         kind = type(value).__name__
         raise _Invalid(f"Invalid 'value' type returned by {name!r}. Expected str or dict, got {kind}.")
-    if "key" in result:
-        key = result["key"]
-        if not isinstance(key, str):
-            kind = type(key).__name__
+    if "key" in returned:
+        given: object = returned["key"]
+        if not isinstance(given, str):
+            kind = type(given).__name__
             raise _Invalid(f"Invalid 'key' type returned by {name!r}. Expected str, got {kind}.")
-        if not key:
+        if not given:
             raise _Invalid(f"Empty 'key' returned by {name!r}. Expected a non-empty str.")
-    return key, value
+        key = given
+    return key, cast("Any", value)

@@ -3,14 +3,28 @@
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from os import PathLike
 from types import TracebackType
-from typing import Any, Literal, ParamSpec, Protocol, Self, TypedDict, TypeVar, final, overload, type_check_only
+from typing import (
+    Any,
+    Literal,
+    ParamSpec,
+    Protocol,
+    Self,
+    TypedDict,
+    TypeVar,
+    final,
+    overload,
+    type_check_only,
+)
+
+from typing_extensions import disjoint_base
+
+__all__ = ["DB", "MessageIterator", "Receipt", "__version__"]
 
 __version__: str
 
 _P = ParamSpec("_P")
 _D = TypeVar("_D")
 _Value = str | dict[str, Any]
-_Backend = Literal["local", "dynamodb", "etcd"]
 _Given = str | Mapping[Any, Any]
 
 @type_check_only
@@ -41,10 +55,13 @@ class _Tether(Protocol):
     """Wraps a function so that what it returns is stored; the wrapper returns whether it was."""
 
     @overload
-    def __call__(self, function: Callable[_P, Awaitable[Any]], /) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+    def __call__(  # pyright: ignore[reportOverlappingOverload]
+        self, function: Callable[_P, Awaitable[Any]], /
+    ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
     @overload
     def __call__(self, function: Callable[_P, Any], /) -> Callable[_P, bool]: ...
 
+@disjoint_base
 class DB:
     """A key-value store: a local SQLite file, opened with no configuration at all.
 
@@ -59,7 +76,7 @@ class DB:
         on_error: Callable[[str, _Value, str, Exception], object] | None = None,
     ) -> Self: ...
     def write_message(
-        self, key: str, value: _Given, bucket: str = "", backend: _Backend = "local", queue: bool = False
+        self, key: str, value: _Given, bucket: str = "", backend: str = "local", queue: bool = False
     ) -> bool:
         """Write a message and return once the backend has it."""
     @overload
@@ -68,49 +85,49 @@ class DB:
         key: str,
         value: _Given,
         bucket: str = "",
-        backend: _Backend = "local",
+        backend: str = "local",
         *,
         receipt: Literal[False] = False,
     ) -> bool:
         """Queue a message for the background worker and return at once."""
     @overload
     def write_queue_message(
-        self, key: str, value: _Given, bucket: str = "", backend: _Backend = "local", *, receipt: Literal[True]
+        self, key: str, value: _Given, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
     ) -> Receipt: ...
     @overload
     def read_message(
-        self, key: str, bucket: str = "", backend: _Backend = "local", default: None = None
+        self, key: str, bucket: str = "", backend: str = "local", default: None = None
     ) -> _Value | None:
         """Read a value."""
     @overload
-    def read_message(self, key: str, bucket: str, backend: _Backend, default: _D) -> _Value | _D: ...
+    def read_message(self, key: str, bucket: str, backend: str, default: _D) -> _Value | _D: ...
     @overload
     def read_message(
-        self, key: str, bucket: str = "", backend: _Backend = "local", *, default: _D
+        self, key: str, bucket: str = "", backend: str = "local", *, default: _D
     ) -> _Value | _D: ...
-    def update_message(self, key: str, value: _Given, bucket: str = "", backend: _Backend = "local") -> bool:
+    def update_message(self, key: str, value: _Given, bucket: str = "", backend: str = "local") -> bool:
         """Replace the value of a key that exists, atomically."""
-    def delete_message(self, key: str, bucket: str = "", backend: _Backend = "local") -> bool:
+    def delete_message(self, key: str, bucket: str = "", backend: str = "local") -> bool:
         """Delete a key; whether it existed."""
     def write_messages(
         self,
         items: Mapping[str, _Given] | Iterable[tuple[str, _Given]],
         bucket: str = "",
-        backend: _Backend = "local",
+        backend: str = "local",
     ) -> int:
         """Write many messages now: all of them, or none; how many keys."""
     def read_messages(
-        self, keys: Iterable[str], bucket: str = "", backend: _Backend = "local"
+        self, keys: Iterable[str], bucket: str = "", backend: str = "local"
     ) -> dict[str, _Value]:
         """Read many values, in one snapshot; those that exist."""
-    def delete_messages(self, keys: Iterable[str], bucket: str = "", backend: _Backend = "local") -> int:
+    def delete_messages(self, keys: Iterable[str], bucket: str = "", backend: str = "local") -> int:
         """Delete many keys; how many existed."""
     def list_messages(
         self,
         page_size: int = 10,
         start_after: str | None = None,
         bucket: str = "",
-        backend: _Backend = "local",
+        backend: str = "local",
     ) -> _Messages:
         """List stored texts, a page at a time, in key order."""
     def list_keys(
@@ -118,40 +135,42 @@ class DB:
         page_size: int = 10,
         start_after: str | None = None,
         bucket: str = "",
-        backend: _Backend = "local",
+        backend: str = "local",
     ) -> _Keys:
         """List keys, a page at a time, in key order."""
     def iter_messages(
-        self, bucket: str = "", backend: _Backend = "local", page_size: int = 1000
+        self, bucket: str = "", backend: str = "local", page_size: int = 1000
     ) -> Iterator[tuple[str, _Value]]:
         """Iterate over (key, value) pairs, in key order."""
-    def ping(self, backend: _Backend = "local") -> float:
+    def ping(self, backend: str = "local") -> float:
         """Measure a round trip to a backend, in seconds."""
     def flush(self, timeout: float | None = None) -> None:
         """Wait until everything queued before this call is delivered."""
     def stats(self) -> dict[str, _Stats]:
         """The accounts of every backend's queue."""
-    def failed_messages(self, backend: _Backend | None = None) -> list[tuple[str, _Value, str, str]]:
+    def failed_messages(self, backend: str | None = None) -> list[tuple[str, _Value, str, str]]:
         """What was given up and is kept."""
-    def retry_failed(self, backend: _Backend | None = None) -> int:
+    def retry_failed(self, backend: str | None = None) -> int:
         """Queue again what was given up; how many."""
-    def drop_failed(self, backend: _Backend | None = None) -> int:
+    def drop_failed(self, backend: str | None = None) -> int:
         """Forget what was given up; how many."""
     def start(self) -> None:
         """Start the background worker."""
     def stop(self, timeout: float | None = None) -> None:
         """Deliver what is queued, then close everything."""
     @overload
-    def tether(self, function: Callable[_P, Awaitable[Any]], /) -> Callable[_P, Coroutine[Any, Any, bool]]:
+    def tether(  # pyright: ignore[reportOverlappingOverload]
+        self, bucket: Callable[_P, Awaitable[Any]]
+    ) -> Callable[_P, Coroutine[Any, Any, bool]]:
         """Store what a function returns."""
     @overload
-    def tether(self, function: Callable[_P, Any], /) -> Callable[_P, bool]: ...
+    def tether(self, bucket: Callable[_P, Any]) -> Callable[_P, bool]: ...
     @overload
     def tether(
         self,
         bucket: str = "",
         wait: bool = True,
-        backend: _Backend = "local",
+        backend: str = "local",
         *,
         key: str | None = None,
         queue: bool | None = None,
