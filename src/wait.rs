@@ -3,6 +3,7 @@
 //! Whoever waits does so in slices of [`SLICE`] and asks its [`Interrupt`] between them, so that
 //! Ctrl-C ends every waiting call within 0.2 s. Workers wait with [`Never`].
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,10 +12,16 @@ use crate::error::{Error, Result};
 /// How long a wait lasts before the interrupt is asked.
 pub const SLICE: Duration = Duration::from_millis(50);
 
-/// Tells a waiting call that it shall give up.
+/// Tells a call that it shall give up.
 pub trait Interrupt {
-    /// `true` once the wait shall end.
+    /// `true` once the wait shall end. May run signal handlers of the user's, which may call any verb:
+    /// asked only while nothing is held that a verb could wait for.
     fn interrupted(&self) -> bool;
+
+    /// `true` once the work shall end. Runs nobody's code, so it is asked within a transaction too.
+    fn cancelled(&self) -> bool {
+        false
+    }
 }
 
 /// The interrupt of those whom no signal reaches: workers and tests.
@@ -23,6 +30,27 @@ pub struct Never;
 impl Interrupt for Never {
     fn interrupted(&self) -> bool {
         false
+    }
+}
+
+/// The interrupt of work that is done aside for a caller: the caller sets it.
+#[derive(Default)]
+pub struct Cancel(AtomicBool);
+
+impl Cancel {
+    /// The caller no longer waits.
+    pub fn cancel(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+impl Interrupt for Cancel {
+    fn interrupted(&self) -> bool {
+        self.cancelled()
+    }
+
+    fn cancelled(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 
@@ -54,10 +82,21 @@ impl<'a> Wait<'a> {
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
-    /// Waits on `condvar` for a slice at most; an error once interrupted. The caller checks its own
-    /// condition, and [`Self::expired`], in a loop around this.
+    /// Waits on `condvar` for a slice at most; as [`Self::for_at_most`].
     pub fn on<'m, T>(
         &mut self,
+        condvar: &Condvar,
+        guard: MutexGuard<'m, T>,
+        mutex: &'m Mutex<T>,
+    ) -> Result<MutexGuard<'m, T>> {
+        self.for_at_most(SLICE, condvar, guard, mutex)
+    }
+
+    /// Waits on `condvar` for `slice` at most; an error once interrupted. The caller checks its own
+    /// condition, and [`Self::expired`], in a loop around this.
+    pub fn for_at_most<'m, T>(
+        &mut self,
+        slice: Duration,
         condvar: &Condvar,
         guard: MutexGuard<'m, T>,
         mutex: &'m Mutex<T>,
@@ -67,7 +106,7 @@ impl<'a> Wait<'a> {
             .deadline
             .map_or(self.next_look, |deadline| deadline.min(self.next_look));
         let (guard, _) = condvar
-            .wait_timeout(guard, end.saturating_duration_since(now))
+            .wait_timeout(guard, end.saturating_duration_since(now).min(slice))
             .unwrap_or_else(PoisonError::into_inner);
         // By the clock, not by the wake-up: others may wake us faster than a slice ends.
         let now = Instant::now();

@@ -23,6 +23,9 @@ use crate::store::{Listing, Store};
 /// An argument that may be left out, or be `None`, which means the same.
 type Optional<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
 
+/// From this many messages on a call is large: its work takes longer than Ctrl-C may wait.
+const LARGE: usize = 10_000;
+
 /// What a handle has open. A `fork` makes the child build its own.
 struct Open {
     store: Arc<Store>,
@@ -118,6 +121,27 @@ impl DB {
         outcome
     }
 
+    /// As [`Self::run`], for work on `size` messages, which may be many.
+    fn run_sized<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        size: usize,
+        work: impl FnOnce(&Store, &dyn crate::wait::Interrupt) -> crate::error::Result<T>
+        + Send
+        + 'static,
+    ) -> PyResult<T> {
+        if size < LARGE {
+            return self.run(py, work);
+        }
+        let open = self.open(py)?;
+        let store = Arc::clone(&open.store);
+        let outcome = runtime::aside(py, move |interrupt| work(&store, interrupt));
+        if open.channel.logs_debug() {
+            open.channel.sync(py)?;
+        }
+        outcome
+    }
+
     /// One page of records.
     pub(super) fn page(
         &self,
@@ -127,8 +151,9 @@ impl DB {
         after: Option<&str>,
         size: usize,
     ) -> PyResult<Listing> {
-        self.run(py, |store, interrupt| {
-            store.list(backend, bucket, after, size, true, interrupt)
+        let (bucket, after) = (bucket.to_owned(), after.map(str::to_owned));
+        self.run_sized(py, size, move |store, interrupt| {
+            store.list(backend, &bucket, after.as_deref(), size, true, interrupt)
         })
     }
 
@@ -165,10 +190,11 @@ impl DB {
     ) -> PyResult<Listing> {
         let size = arguments::page_size(page_size, 10)?;
         let after = start_after.map(arguments::start_after).transpose()?;
-        let bucket = arguments::bucket(bucket)?;
+        let after = after.map(str::to_owned);
+        let bucket = arguments::bucket(bucket)?.to_owned();
         let backend = arguments::backend(backend)?;
-        self.run(py, |store, interrupt| {
-            store.list(backend, bucket, after, size, values, interrupt)
+        self.run_sized(py, size, move |store, interrupt| {
+            store.list(backend, &bucket, after.as_deref(), size, values, interrupt)
         })
     }
 
@@ -241,7 +267,9 @@ impl DB {
             if queue {
                 self.enqueue(py, name, message, None)?;
             } else {
-                self.run(py, |store, interrupt| store.write(name, message, interrupt))?;
+                self.run_sized(py, message.size() / 1024, move |store, interrupt| {
+                    store.write(name, message, interrupt)
+                })?;
             }
             Ok(true)
         };
@@ -354,7 +382,9 @@ impl DB {
         let write = || {
             let name = arguments::backend(&backend)?;
             let messages = arguments::messages(arguments::bucket(&bucket)?, items)?;
-            self.run(py, |store, interrupt| {
+            // A few huge messages keep the disk as busy as many small ones.
+            let size = messages.len() + messages.iter().map(Message::size).sum::<usize>() / 1024;
+            self.run_sized(py, size, move |store, interrupt| {
                 store.write_many(name, messages, interrupt)
             })
         };
@@ -375,7 +405,11 @@ impl DB {
             let name = arguments::backend(&backend)?;
             let bucket = arguments::bucket(&bucket)?;
             let stored = arguments::keys(bucket, keys)?;
-            let found = self.run(py, |store, interrupt| store.read(name, &stored, interrupt))?;
+            let stored = Arc::new(stored);
+            let keys = Arc::clone(&stored);
+            let found = self.run_sized(py, stored.len(), move |store, interrupt| {
+                store.read(name, &keys, interrupt)
+            })?;
             let prefix = if bucket.is_empty() {
                 0
             } else {
@@ -383,6 +417,9 @@ impl DB {
             };
             let messages = PyDict::new(py);
             for (at, text) in found {
+                if at % 4096 == 4095 {
+                    py.check_signals()?;
+                }
                 messages.set_item(&stored[at][prefix..], json::decode(py, &text)?)?;
             }
             Ok(messages)
@@ -403,7 +440,9 @@ impl DB {
         let delete = || {
             let name = arguments::backend(&backend)?;
             let stored = arguments::keys(arguments::bucket(&bucket)?, keys)?;
-            self.run(py, |store, interrupt| store.delete(name, stored, interrupt))
+            self.run_sized(py, stored.len(), move |store, interrupt| {
+                store.delete(name, stored, interrupt)
+            })
         };
         self.settle(py, "delete_messages", delete(), || 0)
     }
@@ -690,7 +729,10 @@ fn page_of<'py, 'a>(
     next_marker: Option<&str>,
 ) -> PyResult<Bound<'py, PyDict>> {
     let list = PyList::empty(py);
-    for item in items {
+    for (at, item) in items.enumerate() {
+        if at % 4096 == 4095 {
+            py.check_signals()?;
+        }
         list.append(item)?;
     }
     let page = PyDict::new(py);

@@ -1,14 +1,16 @@
 //! What the interpreter and the engine must know of each other: signals, `fork`, and the end.
 
 use std::cell::RefCell;
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyDict;
 
 use super::{errors, events};
-use crate::error::Result;
-use crate::wait::Interrupt;
+use crate::error::{Error, Kind, Result};
+use crate::wait::{self, Cancel, Interrupt, Wait};
 use crate::{process, store};
 
 /// Asks Python for pending signals; keeps what a handler raised.
@@ -51,6 +53,43 @@ pub(super) fn detached<T: Send>(
         (Err(_), Some(raised)) => Err(raised),
         (Err(error), None) => Err(errors::to_python(py, &error)),
     }
+}
+
+/// Does large `work` on a thread of its own while the caller waits for it: a signal ends the wait at once,
+/// and cancels the work. In the caller's own thread it could not be asked for signals in the middle of a
+/// transaction, since their handlers may use the same handle.
+pub(super) fn aside<T: Send + 'static>(
+    py: Python<'_>,
+    work: impl FnOnce(&dyn Interrupt) -> Result<T> + Send + 'static,
+) -> PyResult<T> {
+    detached(py, |interrupt| {
+        let cancel = Arc::new(Cancel::default());
+        let slot = Arc::new((Mutex::new(None), Condvar::new()));
+        let (their_cancel, their_slot) = (Arc::clone(&cancel), Arc::clone(&slot));
+        let started = thread::Builder::new()
+            .name("tetherdb-aside".into())
+            .spawn(move || {
+                let outcome = work(&*their_cancel);
+                *wait::lock(&their_slot.0) = Some(outcome);
+                their_slot.1.notify_one();
+            });
+        if let Err(cause) = started {
+            let text =
+                format!("cannot start a thread for a large call: {cause}. Nothing was done.");
+            return Err(Error::new(Kind::Backend, text));
+        }
+        let (outcome, arrived) = &*slot;
+        let mut wait = Wait::new(None, interrupt);
+        let mut guard = wait::lock(outcome);
+        loop {
+            if let Some(outcome) = guard.take() {
+                return outcome;
+            }
+            guard = wait
+                .on(arrived, guard, outcome)
+                .inspect_err(|_| cancel.cancel())?;
+        }
+    })
 }
 
 /// At import: tells Python to tell us of `fork`.

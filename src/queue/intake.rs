@@ -1,6 +1,7 @@
 //! What producers touch: a bounded buffer behind one short lock, and the line of those who wait for room.
 
 use std::collections::VecDeque;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::lane::Lane;
@@ -17,6 +18,13 @@ pub(super) struct Incoming {
     pub(super) receipt: Option<Receipt>,
 }
 
+/// A producer's place among those who wait for room.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ticket {
+    number: u64,
+    thread: ThreadId,
+}
+
 /// The state that every enqueue touches. Locked last, and only for a few instructions.
 #[derive(Default)]
 pub(super) struct Intake {
@@ -26,8 +34,8 @@ pub(super) struct Intake {
     pub(super) pending_bytes: usize,
     pub(super) accepted: u64,
     pub(super) bytes: u64,
-    /// Producers waiting for room, by ticket, first come first served.
-    pub(super) producers: VecDeque<u64>,
+    /// Producers waiting for room, first come first served.
+    pub(super) producers: VecDeque<Ticket>,
     next_ticket: u64,
     /// Counts `stop`: a producer that waits across one is released with an error.
     pub(super) stops: u64,
@@ -40,6 +48,24 @@ pub(super) struct Intake {
     pub(super) poked: bool,
     /// The worker shall end once nothing is left.
     pub(super) closing: bool,
+}
+
+impl Intake {
+    fn draw_ticket(&mut self) -> Ticket {
+        let ticket = Ticket {
+            number: self.next_ticket,
+            thread: thread::current().id(),
+        };
+        self.next_ticket += 1;
+        // A signal handler that runs on top of a waiting call must not wait behind it.
+        let below = self
+            .producers
+            .iter()
+            .position(|other| other.thread == ticket.thread);
+        self.producers
+            .insert(below.unwrap_or(self.producers.len()), ticket);
+        ticket
+    }
 }
 
 impl Lane {
@@ -80,9 +106,7 @@ impl Lane {
         if self.config.when_full == WhenFull::Raise {
             return Err(self.full(&message, "it is full"));
         }
-        let ticket = intake.next_ticket;
-        intake.next_ticket += 1;
-        intake.producers.push_back(ticket);
+        let ticket = intake.draw_ticket();
         let stops = intake.stops;
         // Somebody waits for room: what waits for its batch to fill goes now.
         self.poke_locked(&mut intake);
@@ -144,7 +168,7 @@ impl Lane {
     }
 
     /// Whether the message fits, for the producer whose turn it is.
-    fn has_room(&self, intake: &Intake, message: &Message, ticket: Option<u64>) -> bool {
+    fn has_room(&self, intake: &Intake, message: &Message, ticket: Option<Ticket>) -> bool {
         intake
             .producers
             .front()

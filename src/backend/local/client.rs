@@ -13,6 +13,7 @@ use crate::config::Synchronous;
 use crate::error::{Error, Kind};
 use crate::message::{Message, quote};
 use crate::process::Inside;
+use crate::wait::Interrupt;
 
 /// To the letter what `dbm.sqlite3` of `CPython` 3.13 creates.
 const BUILD_TABLE: &str = "CREATE TABLE IF NOT EXISTS Dict (
@@ -47,6 +48,8 @@ pub(super) struct Settings {
 pub(super) enum Failure {
     /// Another connection holds the lock: wait and ask again.
     Busy,
+    /// The caller no longer waits for it.
+    Cancelled,
     /// Anything else; `broken`: the connection must not be used again.
     Error { error: Error, broken: bool },
 }
@@ -232,7 +235,12 @@ impl Connection {
     }
 
     /// Writes messages, within a transaction. In the order given, so that a later one of a key wins.
-    pub(super) fn write(&self, messages: &[&Message], _: &Inside) -> Outcome<()> {
+    pub(super) fn write(
+        &self,
+        messages: &[&Message],
+        interrupt: &dyn Interrupt,
+        _: &Inside,
+    ) -> Outcome<()> {
         let fail = |messages: &[&Message], cause: rusqlite::Error| {
             let doing = match messages {
                 [one] => format!("writing key {}", quote(one.key())),
@@ -242,6 +250,7 @@ impl Connection {
         };
         let mut chunks = messages.chunks_exact(ROWS);
         for chunk in &mut chunks {
+            go_on(interrupt)?;
             let values = chunk
                 .iter()
                 .flat_map(|message| [message.key().as_bytes(), message.value().as_bytes()]);
@@ -286,20 +295,29 @@ impl Connection {
     }
 
     /// Deletes keys, within a transaction; how many existed.
-    pub(super) fn delete(&self, keys: &[String], _: &Inside) -> Outcome<usize> {
-        let delete = || -> rusqlite::Result<usize> {
-            let mut statement = self.sqlite.prepare_cached(DELETE)?;
-            let mut count = 0;
-            for key in keys {
-                count += statement.execute(params![key.as_bytes()])?;
-            }
-            Ok(count)
-        };
-        delete().map_err(|cause| failure(&self.path, "deleting", &cause))
+    pub(super) fn delete(
+        &self,
+        keys: &[String],
+        interrupt: &dyn Interrupt,
+        _: &Inside,
+    ) -> Outcome<usize> {
+        let fail = |cause: rusqlite::Error| failure(&self.path, "deleting", &cause);
+        let mut statement = self.sqlite.prepare_cached(DELETE).map_err(fail)?;
+        let mut count = 0;
+        for key in keys {
+            go_on(interrupt)?;
+            count += statement.execute(params![key.as_bytes()]).map_err(fail)?;
+        }
+        Ok(count)
     }
 
     /// The texts of those keys that exist, with their position. Several are read from one snapshot.
-    pub(super) fn read(&self, keys: &[String], _: &Inside) -> Outcome<Vec<(usize, String)>> {
+    pub(super) fn read(
+        &self,
+        keys: &[String],
+        interrupt: &dyn Interrupt,
+        _: &Inside,
+    ) -> Outcome<Vec<(usize, String)>> {
         let fail = |cause: rusqlite::Error| failure(&self.path, "reading", &cause);
         let snapshot = match keys.len() {
             0 | 1 => None,
@@ -308,6 +326,7 @@ impl Connection {
         let mut statement = self.sqlite.prepare_cached(READ).map_err(fail)?;
         let mut found = Vec::with_capacity(keys.len());
         for (at, key) in keys.iter().enumerate() {
+            go_on(interrupt)?;
             let mut rows = statement.query(params![key.as_bytes()]).map_err(fail)?;
             if let Some(row) = rows.next().map_err(fail)? {
                 let bytes = bytes_of(row.get_ref(0).map_err(fail)?);
@@ -322,7 +341,12 @@ impl Connection {
     }
 
     /// One page of a list, in key order.
-    pub(super) fn list(&self, range: Range<'_>, _: &Inside) -> Outcome<Page> {
+    pub(super) fn list(
+        &self,
+        range: Range<'_>,
+        interrupt: &dyn Interrupt,
+        _: &Inside,
+    ) -> Outcome<Page> {
         let fail = |cause: rusqlite::Error| failure(&self.path, "listing", &cause);
         let value = if range.values { "value" } else { "x''" };
         let prefix = range.prefix.as_bytes();
@@ -350,6 +374,7 @@ impl Connection {
             more: false,
         };
         while let Some(row) = rows.next().map_err(fail)? {
+            go_on(interrupt)?;
             if page.entries.len() == range.limit {
                 page.more = true;
                 break;
@@ -369,6 +394,14 @@ impl Connection {
             .query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))
             .map_err(|cause| failure(&self.path, "the ping", &cause))
     }
+}
+
+/// Work that nobody waits for any more ends early.
+fn go_on(interrupt: &dyn Interrupt) -> Outcome<()> {
+    if interrupt.cancelled() {
+        return Err(Failure::Cancelled);
+    }
+    Ok(())
 }
 
 fn failure(path: &Path, doing: &str, cause: &rusqlite::Error) -> Failure {

@@ -1,15 +1,19 @@
 //! Group commit: writers that come while one commits are committed together by the next.
 //!
-//! Whoever finds the connection free becomes the leader; all others leave their job in the line and
-//! wait. The leader begins a transaction and only then takes the line, so that everybody waits for a lock
-//! by their own deadline. When it is done it makes the first of the line the next leader. Sixteen threads
-//! thus cost about one disk sync, not sixteen, and a single one pays for no thread and no hand-over.
+//! All writers stand in one line. Whoever finds the seat free leads: begins a transaction, does the whole
+//! line's work in it, and commits once. Sixteen threads thus cost about one disk sync, not sixteen, and a
+//! single one pays for no thread and no hand-over.
+//!
+//! Nobody waits while they have the seat: who finds the file locked by another process gives the seat back
+//! and stays in the line. So a signal handler of Python, which runs on top of a waiting call, may use the
+//! same handle: it leads, and brings the call below it along.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::client::{Connection, Failure, Settings};
+use super::work::{Answer, Work};
 use super::{error, file};
 use crate::backend::Failures;
 use crate::error::{Error, Result};
@@ -23,49 +27,17 @@ const MOST_GROUPED: usize = 20_000;
 const FIRST_PAUSE: Duration = Duration::from_micros(200);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
-/// What one writer wants.
-pub(super) enum Work {
-    /// All or none.
-    Write(Vec<Message>),
-    /// Each for itself: a message's own fault is reported, its neighbours are written.
-    Send(Vec<Message>),
-    Update(Message),
-    Delete(Vec<String>),
-    /// Not a transaction: carry the log into the file.
-    Checkpoint,
-}
-
-/// What came of it.
-#[derive(Debug)]
-pub(super) enum Answer {
-    Written,
-    Sent(Failures),
-    Updated(bool),
-    Deleted(usize),
-    Checkpointed,
-}
-
 struct Job {
     work: Work,
-    state: Mutex<State>,
+    answer: Mutex<Option<Result<Answer>>>,
+    /// There is an answer, or the seat has become free. Waited for with the lock of `Shared`.
     changed: Condvar,
 }
 
-enum State {
-    InLine,
-    /// The connection is this writer's now.
-    Leads,
-    Done(Result<Answer>),
-    /// The answer has been taken, or the writer has given up waiting.
-    Over,
-}
-
-#[derive(Default)]
 struct Shared {
     line: VecDeque<Arc<Job>>,
-    /// The connection, unless a leader has it.
-    free: Option<Seat>,
-    led: bool,
+    /// `None`: somebody leads.
+    seat: Option<Seat>,
 }
 
 /// What a leader has: the connection, once one has been opened.
@@ -74,6 +46,14 @@ struct Seat {
     connection: Option<Connection>,
     /// Something was written since the last checkpoint.
     written: bool,
+}
+
+/// How an attempt to lead ended.
+enum Led {
+    /// The leader's own job has been answered.
+    Answered,
+    /// Another process has the file locked; nothing was done.
+    Busy,
 }
 
 /// The writing side of the local backend.
@@ -89,8 +69,8 @@ impl Committer {
             settings,
             busy_timeout,
             shared: Mutex::new(Shared {
-                free: Some(Seat::default()),
-                ..Shared::default()
+                line: VecDeque::new(),
+                seat: Some(Seat::default()),
             }),
         }
     }
@@ -103,105 +83,72 @@ impl Committer {
     pub(super) fn submit(&self, work: Work, interrupt: &dyn Interrupt) -> Result<Answer> {
         let job = Arc::new(Job {
             work,
-            state: Mutex::new(State::InLine),
+            answer: Mutex::default(),
             changed: Condvar::new(),
         });
         let deadline = Instant::now() + self.busy_timeout;
-        {
-            let mut shared = wait::lock(&self.shared);
-            shared.line.push_back(Arc::clone(&job));
-            if !shared.led {
-                shared.led = true;
-                *wait::lock(&job.state) = State::Leads;
-            }
-        }
-        // Others ahead in the line do not count against the deadline: they are short, or time out too.
+        let mut pause = FIRST_PAUSE;
         let mut wait = Wait::new(None, interrupt);
-        let mut state = wait::lock(&job.state);
+        let mut shared = wait::lock(&self.shared);
+        shared.line.push_back(Arc::clone(&job));
         loop {
-            match std::mem::replace(&mut *state, State::Over) {
-                State::Done(answer) => return answer,
-                State::Leads => {
-                    drop(state);
-                    let led = self.lead(&job, deadline, interrupt);
-                    self.pass_on(&job);
-                    led?;
-                    state = wait::lock(&job.state);
-                    continue;
-                }
-                other => *state = other,
+            if let Some(answer) = wait::lock(&job.answer).take() {
+                return answer;
             }
-            state = match wait.on(&job.changed, state, &job.state) {
-                Ok(state) => state,
+            let mut slice = wait::SLICE;
+            if let Some(mut seat) = shared.seat.take() {
+                drop(shared);
+                let led = self.lead(&mut seat, &job, interrupt);
+                shared = wait::lock(&self.shared);
+                shared.seat = Some(seat);
+                match led {
+                    Led::Answered => {
+                        if let Some(next) = shared.line.front() {
+                            next.changed.notify_one();
+                        }
+                        continue;
+                    }
+                    Led::Busy if Instant::now() >= deadline => {
+                        shared.leave(&job);
+                        return Err(error::busy(&self.settings.path, self.busy_timeout));
+                    }
+                    Led::Busy => {
+                        slice = pause;
+                        pause = (pause * 2).min(LONGEST_PAUSE);
+                    }
+                }
+            }
+            shared = match wait.for_at_most(slice, &job.changed, shared, &self.shared) {
+                Ok(shared) => shared,
                 Err(error) => {
-                    self.withdraw(&job);
+                    wait::lock(&self.shared).leave(&job);
                     return Err(error);
                 }
             };
         }
     }
 
-    /// The writer gives up: its job leaves the line, and the lead, if it had just got it, goes on.
-    fn withdraw(&self, job: &Arc<Job>) {
-        wait::lock(&self.shared)
-            .line
-            .retain(|other| !Arc::ptr_eq(other, job));
-        let state = std::mem::replace(&mut *wait::lock(&job.state), State::Over);
-        if matches!(state, State::Leads) {
-            self.pass_on(job);
-        }
-    }
-
-    /// Makes the first of the line the leader, or sets the connection free.
-    fn pass_on(&self, own: &Arc<Job>) {
-        loop {
-            let next = {
-                let mut shared = wait::lock(&self.shared);
-                shared.line.retain(|other| !Arc::ptr_eq(other, own));
-                let Some(next) = shared.line.front().cloned() else {
-                    shared.led = false;
-                    return;
-                };
-                next
-            };
-            let mut state = wait::lock(&next.state);
-            if matches!(*state, State::InLine) {
-                *state = State::Leads;
-                next.changed.notify_one();
-                return;
-            }
-            // It has just given up waiting, and is about to leave the line.
-            drop(state);
-            let mut shared = wait::lock(&self.shared);
-            shared.line.retain(|other| !Arc::ptr_eq(other, &next));
-        }
-    }
-
-    /// Does the leader's own job and those of the line. An error is about the leader's job alone, which
-    /// has not been done then.
-    fn lead(&self, own: &Arc<Job>, deadline: Instant, interrupt: &dyn Interrupt) -> Result<()> {
-        let mut seat = wait::lock(&self.shared).free.take().unwrap_or_default();
-        let outcome = if matches!(own.work, Work::Checkpoint) {
-            let answer = self.checkpoint(&mut seat);
+    /// Does the leader's own job and those of the line, in one transaction if that goes well.
+    fn lead(&self, seat: &mut Seat, own: &Arc<Job>, interrupt: &dyn Interrupt) -> Led {
+        if matches!(own.work, Work::Checkpoint) {
+            let answer = self.checkpoint(seat);
+            self.take_group(own);
             own.answer(answer);
-            Ok(())
-        } else {
-            self.lead_group(&mut seat, own, deadline, interrupt)
+            return Led::Answered;
+        }
+        let inside = process::enter();
+        let connection = match self.try_begin(seat, &inside) {
+            Ok(connection) => connection,
+            Err(Failure::Busy) => return Led::Busy,
+            Err(failure) => {
+                drop(inside);
+                wait::lock(&self.shared).leave(own);
+                own.answer(Err(self.explain(failure).0));
+                return Led::Answered;
+            }
         };
-        wait::lock(&self.shared).free = Some(seat);
-        outcome
-    }
-
-    fn lead_group(
-        &self,
-        seat: &mut Seat,
-        own: &Arc<Job>,
-        deadline: Instant,
-        interrupt: &dyn Interrupt,
-    ) -> Result<()> {
-        let (inside, connection) = self.begin(seat, deadline, interrupt)?;
         let group = self.take_group(own);
-        let outcome = run_group(&connection, &group, &inside);
+        let outcome = run_group(&connection, &group, interrupt, &inside);
         seat.written = true;
         match outcome {
             Ok(answers) => {
@@ -210,36 +157,28 @@ impl Committer {
                 for (job, answer) in group.iter().zip(answers) {
                     job.answer(Ok(answer));
                 }
-                Ok(())
             }
             Err(_) if group.len() > 1 || matches!(own.work, Work::Send(_)) => {
-                self.give_back(seat, connection, false, &inside);
+                seat.give_back(connection, false, &inside);
                 drop(inside);
                 for job in group {
-                    // Only the leader's own job ends with the leader's interrupt.
-                    let interrupt = if Arc::ptr_eq(&job, own) {
-                        interrupt
-                    } else {
-                        &Never
-                    };
-                    let answer = self.run_alone(seat, &job.work, deadline, interrupt);
+                    let answer = self.run_alone(seat, &job.work);
                     job.answer(answer);
                 }
-                Ok(())
             }
             Err(failure) => {
                 let (error, broken) = self.explain(failure);
-                self.give_back(seat, connection, broken, &inside);
+                seat.give_back(connection, broken, &inside);
                 own.answer(Err(error));
-                Ok(())
             }
         }
+        Led::Answered
     }
 
-    /// The leader's own job and as many of the line as fit.
+    /// Takes the leader's own job and as many of the line as fit.
     fn take_group(&self, own: &Arc<Job>) -> Vec<Arc<Job>> {
         let mut shared = wait::lock(&self.shared);
-        shared.line.retain(|other| !Arc::ptr_eq(other, own));
+        shared.leave(own);
         let mut group = vec![Arc::clone(own)];
         let mut size = own.work.len();
         while let Some(job) = shared.line.front() {
@@ -253,18 +192,12 @@ impl Committer {
     }
 
     /// One job in a transaction, or several, of its own.
-    fn run_alone(
-        &self,
-        seat: &mut Seat,
-        work: &Work,
-        deadline: Instant,
-        interrupt: &dyn Interrupt,
-    ) -> Result<Answer> {
+    fn run_alone(&self, seat: &mut Seat, work: &Work) -> Result<Answer> {
         let Work::Send(messages) = work else {
-            return self.transact(seat, work, deadline, interrupt);
+            return self.transact(seat, work);
         };
         let mut failures = Vec::new();
-        self.send_range(seat, messages, 0, deadline, interrupt, &mut failures);
+        self.send_range(seat, messages, 0, &mut failures);
         Ok(Answer::Sent(failures))
     }
 
@@ -275,16 +208,14 @@ impl Committer {
         seat: &mut Seat,
         messages: &[Message],
         at: usize,
-        deadline: Instant,
-        interrupt: &dyn Interrupt,
         failures: &mut Failures,
     ) -> bool {
-        let work = Work::Write(messages.to_vec());
-        let Err(error) = self.transact(seat, &work, deadline, interrupt) else {
+        let Err(error) = self.transact(seat, &Work::Write(messages.to_vec())) else {
             return false;
         };
+        let end = at + messages.len();
         if error.retryable() {
-            failures.extend((at..at + messages.len()).map(|at| (at, error.clone())));
+            failures.extend((at..end).map(|at| (at, error.clone())));
             return true;
         }
         if messages.len() == 1 {
@@ -292,26 +223,20 @@ impl Committer {
             return false;
         }
         let (first, second) = messages.split_at(messages.len() / 2);
-        if self.send_range(seat, first, at, deadline, interrupt, failures) {
-            let rest = at + first.len()..at + messages.len();
-            let error = failures[failures.len() - 1].1.clone();
-            failures.extend(rest.map(|at| (at, error.clone())));
-            return true;
-        }
         let middle = at + first.len();
-        self.send_range(seat, second, middle, deadline, interrupt, failures)
+        if !self.send_range(seat, first, at, failures) {
+            return self.send_range(seat, second, middle, failures);
+        }
+        if let Some((_, error)) = failures.last().cloned() {
+            failures.extend((middle..end).map(|at| (at, error.clone())));
+        }
+        true
     }
 
-    fn transact(
-        &self,
-        seat: &mut Seat,
-        work: &Work,
-        deadline: Instant,
-        interrupt: &dyn Interrupt,
-    ) -> Result<Answer> {
-        let (inside, connection) = self.begin(seat, deadline, interrupt)?;
+    fn transact(&self, seat: &mut Seat, work: &Work) -> Result<Answer> {
+        let (inside, connection) = self.begin(seat)?;
         let outcome = work
-            .run(&connection, &inside)
+            .run(&connection, &Never, &inside)
             .and_then(|answer| connection.commit(&inside).map(|()| answer));
         match outcome {
             Ok(answer) => {
@@ -320,35 +245,25 @@ impl Committer {
             }
             Err(failure) => {
                 let (error, broken) = self.explain(failure);
-                self.give_back(seat, connection, broken, &inside);
+                seat.give_back(connection, broken, &inside);
                 Err(error)
             }
         }
     }
 
-    /// Opens the file if need be and begins a transaction, waiting for other processes' locks.
-    fn begin(
-        &self,
-        seat: &mut Seat,
-        deadline: Instant,
-        interrupt: &dyn Interrupt,
-    ) -> Result<(Inside, Connection)> {
-        let mut pause = FIRST_PAUSE;
+    /// Begins a transaction, waiting for other processes' locks with the seat in hand: only for what
+    /// follows a group that has failed.
+    fn begin(&self, seat: &mut Seat) -> Result<(Inside, Connection)> {
+        let deadline = Instant::now() + self.busy_timeout;
         loop {
             let inside = process::enter();
             match self.try_begin(seat, &inside) {
                 Ok(connection) => return Ok((inside, connection)),
-                Err(Failure::Error { error, .. }) => return Err(error),
-                Err(Failure::Busy) => {}
+                Err(Failure::Busy) if Instant::now() < deadline => {}
+                Err(failure) => return Err(self.explain(failure).0),
             }
-            // Waiting is done outside, so that `fork` never waits for another process's lock.
             drop(inside);
-            if Instant::now() >= deadline {
-                return Err(error::busy(&self.settings.path, self.busy_timeout));
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            wait::sleep(pause.min(left), interrupt)?;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            wait::sleep(LONGEST_PAUSE, &Never)?;
         }
     }
 
@@ -377,25 +292,16 @@ impl Committer {
             Ok(()) => Ok(connection),
             Err(failure) => {
                 let broken = matches!(failure, Failure::Error { broken: true, .. });
-                self.give_back(seat, connection, broken, inside);
+                seat.give_back(connection, broken, inside);
                 Err(failure)
             }
-        }
-    }
-
-    /// Puts the connection back after a failure, or closes it if it is of no more use.
-    #[expect(clippy::unused_self, reason = "reads better beside its callers")]
-    fn give_back(&self, seat: &mut Seat, connection: Connection, broken: bool, inside: &Inside) {
-        if connection.roll_back(inside) && !broken {
-            seat.connection = Some(connection);
-        } else {
-            connection.close(inside);
         }
     }
 
     fn explain(&self, failure: Failure) -> (Error, bool) {
         match failure {
             Failure::Busy => (error::busy(&self.settings.path, self.busy_timeout), false),
+            Failure::Cancelled => (Error::interrupted(), false),
             Failure::Error { error, broken } => (error, broken),
         }
     }
@@ -414,7 +320,7 @@ impl Committer {
     /// Whether a connection is open, or being used, and its file is still where it was.
     pub(super) fn is_open(&self) -> bool {
         let shared = wait::lock(&self.shared);
-        match &shared.free {
+        match &shared.seat {
             None => true,
             Some(seat) => seat.connection.as_ref().is_some_and(|connection| {
                 file::identify(&self.settings.path) == Some(connection.file())
@@ -426,7 +332,7 @@ impl Committer {
     pub(super) fn close(&self) {
         let inside = process::enter();
         let connection = wait::lock(&self.shared)
-            .free
+            .seat
             .as_mut()
             .and_then(|seat| seat.connection.take());
         if let Some(connection) = connection {
@@ -438,55 +344,37 @@ impl Committer {
 fn run_group(
     connection: &Connection,
     group: &[Arc<Job>],
+    interrupt: &dyn Interrupt,
     inside: &Inside,
 ) -> std::result::Result<Vec<Answer>, Failure> {
     let mut answers = Vec::with_capacity(group.len());
     for job in group {
-        answers.push(job.work.run(connection, inside)?);
+        answers.push(job.work.run(connection, interrupt, inside)?);
     }
     connection.commit(inside)?;
     Ok(answers)
 }
 
-impl Work {
-    /// How many messages it touches.
-    fn len(&self) -> usize {
-        match self {
-            Self::Write(messages) | Self::Send(messages) => messages.len(),
-            Self::Delete(keys) => keys.len(),
-            Self::Update(_) | Self::Checkpoint => 1,
-        }
+impl Shared {
+    fn leave(&mut self, job: &Arc<Job>) {
+        self.line.retain(|other| !Arc::ptr_eq(other, job));
     }
+}
 
-    /// Does the work, within a transaction.
-    fn run(
-        &self,
-        connection: &Connection,
-        inside: &Inside,
-    ) -> std::result::Result<Answer, Failure> {
-        match self {
-            Self::Write(messages) | Self::Send(messages) => {
-                let mut sorted: Vec<&Message> = messages.iter().collect();
-                // In key order the pages of the index are touched one after the other; stable, so that
-                // of several messages of one key the latest stays the last.
-                sorted.sort_by(|a, b| a.key().cmp(b.key()));
-                connection.write(&sorted, inside)?;
-                Ok(match self {
-                    Self::Send(_) => Answer::Sent(Vec::new()),
-                    _ => Answer::Written,
-                })
-            }
-            Self::Update(message) => connection.update(message, inside).map(Answer::Updated),
-            Self::Delete(keys) => connection.delete(keys, inside).map(Answer::Deleted),
-            Self::Checkpoint => Ok(Answer::Checkpointed),
+impl Seat {
+    /// Puts the connection back after a failure, or closes it if it is of no more use.
+    fn give_back(&mut self, connection: Connection, broken: bool, inside: &Inside) {
+        if connection.roll_back(inside) && !broken {
+            self.connection = Some(connection);
+        } else {
+            connection.close(inside);
         }
     }
 }
 
 impl Job {
     fn answer(&self, answer: Result<Answer>) {
-        let mut state = wait::lock(&self.state);
-        *state = State::Done(answer);
+        *wait::lock(&self.answer) = Some(answer);
         self.changed.notify_one();
     }
 }

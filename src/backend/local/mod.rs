@@ -1,7 +1,7 @@
 //! The local backend: one `SQLite` file, to the letter the one that `dbm.sqlite3` of `CPython` 3.13 keeps.
 //!
 //! - [`client`]: the only code that talks to `SQLite`.
-//! - [`commit`]: the writing side, group commit.
+//! - [`commit`]: the writing side, group commit; [`work`]: what writers want of it.
 //! - [`readers`]: the reading side.
 //! - [`file`]: whether a file is ours, and how it is created.
 //! - [`error`]: what errors mean.
@@ -13,6 +13,7 @@ mod file;
 mod readers;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::path::Path;
 use std::time::Duration;
@@ -23,9 +24,10 @@ use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
 use crate::wait::{Interrupt, Never};
 use client::Settings;
-use commit::{Answer, Committer, Work};
+use commit::Committer;
 pub(crate) use file::forget_open_files;
 use readers::Readers;
+use work::{Answer, Work};
 
 /// `SQLITE_MAX_LENGTH`, less what a row needs besides key and value.
 const LARGEST_ITEM: usize = 1_000_000_000 - 100;
@@ -96,7 +98,7 @@ impl Backend for Local {
 
     fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
         let found = self.readers.with(interrupt, |connection, inside| {
-            connection.read(keys, inside)
+            connection.read(keys, interrupt, inside)
         })?;
         Ok(found.unwrap_or_default())
     }
@@ -130,7 +132,7 @@ impl Backend for Local {
 
     fn list(&self, range: Range<'_>, interrupt: &dyn Interrupt) -> Result<Page> {
         let page = self.readers.with(interrupt, |connection, inside| {
-            connection.list(range, inside)
+            connection.list(range, interrupt, inside)
         })?;
         Ok(page.unwrap_or(Page {
             entries: Vec::new(),

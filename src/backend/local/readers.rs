@@ -67,6 +67,7 @@ impl Readers {
             drop(inside);
             match failure {
                 Failure::Error { error, .. } => return Err(error),
+                Failure::Cancelled => return Err(Error::interrupted()),
                 Failure::Busy if Instant::now() >= deadline => return Err(self.locked()),
                 Failure::Busy => wait::sleep(Duration::from_millis(2), interrupt)?,
             }
