@@ -55,11 +55,11 @@ class _Tether(Protocol):
     """Wraps a function so that what it returns is stored; the wrapper returns whether it was."""
 
     @overload
-    def __call__(  # pyright: ignore[reportOverlappingOverload]
+    def __call__(
         self, function: Callable[_P, Awaitable[Any]], /
     ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
     @overload
-    def __call__(self, function: Callable[_P, Any], /) -> Callable[_P, bool]: ...
+    def __call__(self, function: Callable[_P, Mapping[str, Any]], /) -> Callable[_P, bool]: ...
 
 @disjoint_base
 class DB:
@@ -159,12 +159,10 @@ class DB:
     def stop(self, timeout: float | None = None) -> None:
         """Deliver what is queued, then close everything."""
     @overload
-    def tether(  # pyright: ignore[reportOverlappingOverload]
-        self, bucket: Callable[_P, Awaitable[Any]]
-    ) -> Callable[_P, Coroutine[Any, Any, bool]]:
+    def tether(self, bucket: Callable[_P, Awaitable[Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]:
         """Store what a function returns."""
     @overload
-    def tether(self, bucket: Callable[_P, Any]) -> Callable[_P, bool]: ...
+    def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, bool]: ...
     @overload
     def tether(
         self,
@@ -182,7 +180,7 @@ class DB:
     def __exit__(
         self,
         _type: type[BaseException] | None,
-        _value: BaseException | None,
+        value: BaseException | None,
         _traceback: TracebackType | None,
         /,
     ) -> None: ...

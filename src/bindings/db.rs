@@ -40,13 +40,12 @@ pub(super) struct DB {
 }
 
 impl Open {
-    fn new(py: Python<'_>, config: Config, on_error: Option<Py<PyAny>>) -> PyResult<Self> {
+    fn new(py: Python<'_>, config: Config, on_error: Option<Py<PyAny>>) -> Self {
         let channel = Channel::new(py, config.logging, on_error);
         let sender = Arc::new(Sender(Arc::clone(&channel)));
         // Detached, since opening passes the fork gate: whoever forks holds it and waits for us.
-        let opened = py.detach(|| Store::open(config, sender));
-        let store = opened.map_err(|error| errors::to_python(py, &error))?;
-        Ok(Self { store, channel })
+        let store = py.detach(|| Store::open(config, sender));
+        Self { store, channel }
     }
 }
 
@@ -65,7 +64,7 @@ impl DB {
             .channel
             .on_error()
             .map(|on_error| on_error.clone_ref(py));
-        let new = Arc::new(Open::new(py, open.store.config().clone(), on_error)?);
+        let new = Arc::new(Open::new(py, open.store.config().clone(), on_error));
         // Another thread of the child may have been faster: then its store is the one.
         let seen = self.open.compare_and_swap(&open, Some(Arc::clone(&new)));
         let current = arc_swap::Guard::into_inner(seen);
@@ -234,11 +233,11 @@ impl DB {
             )));
         }
         let config = config::read(config, config_file)?;
-        runtime::watch_exit(py)?;
+        runtime::watch(py)?;
         if config.logging == Logging::Debug {
             events::set_up_debug(py)?;
         }
-        let open = Open::new(py, config, on_error)?;
+        let open = Open::new(py, config, on_error);
         if open.channel.logs_debug() {
             let path = open.store.config().local.filepath.display().to_string();
             let text = format!("Local backend initialized at: {path}");
@@ -661,15 +660,22 @@ impl DB {
         Ok(slf)
     }
 
-    #[pyo3(signature = (_type, _value, _traceback, /))]
+    #[pyo3(signature = (_type, value, _traceback, /))]
     fn __exit__(
         &self,
         py: Python<'_>,
         _type: &Bound<'_, PyAny>,
-        _value: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
         _traceback: &Bound<'_, PyAny>,
     ) -> PyResult<()> {
-        self.stop(py, None)
+        let stopped = self.stop(py, None);
+        if let Err(error) = &stopped
+            && !value.is_none()
+        {
+            // What the body raised must not vanish behind what its end raises.
+            error.value(py).setattr("__context__", value)?;
+        }
+        stopped
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

@@ -4,8 +4,11 @@
 //! first: a verb that has just caused one, or the channel's own notifier thread, which also makes the
 //! calls into the user's code. The notifier ends by itself when it has had nothing to do for a while.
 
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
+use std::sync::{
+    Arc, Condvar, LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
+};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
@@ -102,28 +105,38 @@ impl Channel {
     }
 
     /// The notifier: takes out what nobody else has.
+    ///
+    /// It stays attached, apart from its waits: making and deleting a thread's state takes a lock of the
+    /// interpreter's that a `fork` must not find held, so the gate is held while that happens.
     fn notify(self: Arc<Self>) {
-        loop {
-            let mut state = wait::lock(&self.state);
-            let idle_since = Instant::now();
-            while state.calls.is_empty() && (state.lines.is_empty() || state.logging.is_some()) {
-                if idle_since.elapsed() >= IDLE || process::exiting() {
-                    state.notifier = false;
-                    return;
-                }
-                let waited = self.changed.wait_timeout(state, SLICE);
-                state = waited.unwrap_or_else(PoisonError::into_inner).0;
-            }
-            drop(state);
-            let attached = Python::try_attach(|py| {
+        let mut gate = Some(LOG_GATE.read().unwrap_or_else(PoisonError::into_inner));
+        let attached = Python::try_attach(|py| {
+            gate = None;
+            while py.detach(|| self.wait_for_work()) {
                 self.log_lines(py);
                 self.make_calls(py);
-            });
-            if attached.is_none() {
-                wait::lock(&self.state).notifier = false;
-                return;
             }
+            gate = enter_log_gate(py);
+        });
+        if attached.is_none() {
+            wait::lock(&self.state).notifier = false;
         }
+        drop(gate);
+    }
+
+    /// Waits until there is something for the notifier; `false` when there has been nothing for a while.
+    fn wait_for_work(&self) -> bool {
+        let idle_since = Instant::now();
+        let mut state = wait::lock(&self.state);
+        while state.calls.is_empty() && (state.lines.is_empty() || state.logging.is_some()) {
+            if idle_since.elapsed() >= IDLE || process::exiting() {
+                state.notifier = false;
+                return false;
+            }
+            let waited = self.changed.wait_timeout(state, SLICE);
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
     }
 
     /// Logs every line there is, unless another thread is at it. User code runs in here.
@@ -293,14 +306,65 @@ fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
         .call_method1("getLogger", ("TetherDB",))
 }
 
+/// Held for reading while a line is logged, for writing while a `fork` is under way: a child must not
+/// inherit the lock of a log file's buffer in the hands of a thread that it does not have.
+static LOG_GATE: RwLock<()> = RwLock::new(());
+/// How long `fork` waits for a log handler that does not come back.
+const LOG_GATE_PATIENCE: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// How many lines this thread is logging, one within the other: a log handler may cause another line.
+    static LOGGING: Cell<u32> = const { Cell::new(0) };
+    /// Held by the forking thread from `before_fork` to `after_fork`.
+    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
+/// Waits until no line is being logged, and lets none begin until [`after_fork`]. Called detached.
+pub(super) fn before_fork() {
+    if LOGGING.get() > 0 || FORKING.with_borrow(Option::is_some) {
+        return;
+    }
+    let deadline = Instant::now() + LOG_GATE_PATIENCE;
+    while Instant::now() < deadline {
+        if let Ok(guard) = LOG_GATE.try_write() {
+            FORKING.set(Some(guard));
+            return;
+        }
+        thread::sleep(Duration::from_micros(100));
+    }
+}
+
+pub(super) fn after_fork() {
+    FORKING.set(None);
+}
+
+/// Passes the gate, unless this thread is within it already. Not waited for while attached: whoever forks
+/// needs the interpreter.
+fn enter_log_gate(py: Python<'_>) -> Option<RwLockReadGuard<'static, ()>> {
+    if LOGGING.get() > 0 || FORKING.with_borrow(Option::is_some) {
+        return None;
+    }
+    loop {
+        if let Ok(gate) = LOG_GATE.try_read() {
+            return Some(gate);
+        }
+        py.detach(|| thread::sleep(Duration::from_micros(100)));
+    }
+}
+
 fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
     let method = match level {
         Level::Debug => "debug",
         Level::Warning => "warning",
         Level::Error => "error",
     };
+    let gate = enter_log_gate(py);
+    LOGGING.set(LOGGING.get() + 1);
     // As an argument, not as the format: keys and values may hold percent signs.
-    logger(py)?.call_method1(method, ("%s", text)).map(drop)
+    let logged = logger(py).and_then(|logger| logger.call_method1(method, ("%s", text)));
+    LOGGING.set(LOGGING.get() - 1);
+    drop(gate);
+    logged.map(drop)
 }
 
 /// With `debug`: the lines pass, and where nobody has set up logging they go to stderr.

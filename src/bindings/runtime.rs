@@ -92,51 +92,53 @@ pub(super) fn aside<T: Send + 'static>(
     })
 }
 
-/// At import: tells Python to tell us of `fork`.
-pub(super) fn install(py: Python<'_>) -> PyResult<()> {
-    let hooks = PyDict::new(py);
-    hooks.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
-    hooks.set_item(
-        "after_in_parent",
-        wrap_pyfunction!(after_fork_in_parent, py)?,
-    )?;
-    hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
-    let os = py.import("os")?;
-    if os.hasattr("register_at_fork")? {
-        os.call_method("register_at_fork", (), Some(&hooks))?;
-    }
-    Ok(())
-}
-
-/// At the first `DB`: tells Python to tell us of its end. Later than `import logging`, so that we are
-/// asked before logging shuts down.
-pub(super) fn watch_exit(py: Python<'_>) -> PyResult<()> {
+/// At the first `DB`: asks Python to tell us of `fork` and of its end.
+///
+/// After `import logging`, for two reasons: so that we are asked before logging shuts down, and so that
+/// our hook before `fork` comes before that of logging, which locks what a line may need.
+pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
     static WATCHING: PyOnceLock<()> = PyOnceLock::new();
     let watch = || {
         py.import("logging")?;
         let hook = wrap_pyfunction!(at_exit, py)?;
-        let atexit = py.import("atexit")?;
-        atexit.call_method1("register", (hook,)).map(drop)
+        py.import("atexit")?.call_method1("register", (hook,))?;
+        let os = py.import("os")?;
+        if os.hasattr("register_at_fork")? {
+            let hooks = PyDict::new(py);
+            hooks.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
+            hooks.set_item(
+                "after_in_parent",
+                wrap_pyfunction!(after_fork_in_parent, py)?,
+            )?;
+            hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
+            os.call_method("register_at_fork", (), Some(&hooks))?;
+        }
+        Ok(())
     };
     WATCHING.get_or_try_init(py, watch).copied()
 }
 
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    py.detach(process::before_fork);
+    py.detach(|| {
+        events::before_fork();
+        process::before_fork();
+    });
 }
 
 #[pyfunction]
 fn after_fork_in_parent() {
     process::after_fork(false);
+    events::after_fork();
 }
 
 #[pyfunction]
 fn after_fork_in_child() {
-    // Before the gate opens: nobody else is there yet.
+    // Before the gates open: nobody else is there yet.
     store::forget_all();
     events::forget_all();
     process::after_fork(true);
+    events::after_fork();
 }
 
 #[pyfunction]

@@ -54,8 +54,11 @@ pub enum ErrorStyle {
 /// `local`.
 #[derive(Debug, Clone)]
 pub struct LocalConfig {
-    /// The file, as it was given; `store::Store` makes it absolute.
+    /// The file, as it was given: for people to read.
     pub filepath: PathBuf,
+    /// The file, absolute: the working directory of the moment in which the configuration was read counts,
+    /// whatever becomes of it later.
+    pub path: PathBuf,
     /// What survives a power loss.
     pub synchronous: Synchronous,
     /// How long to wait for another process's lock.

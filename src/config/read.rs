@@ -1,7 +1,7 @@
 //! From what was written to what is used: every key of the configuration, with its default.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::section::Section;
@@ -31,12 +31,18 @@ impl Default for QueueConfig {
 impl Default for LocalConfig {
     fn default() -> Self {
         Self {
+            path: absolute(Path::new("localdb")),
             filepath: PathBuf::from("localdb"),
             synchronous: Synchronous::Full,
             busy_timeout: Duration::from_secs(5),
             mode: 0o666,
         }
     }
+}
+
+/// Where there is no working directory any more, opening the file says so.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
 
 /// Numbers read here have a least value of one; written as one they stay one.
@@ -124,6 +130,7 @@ fn read_local(mut section: Section<'_>) -> LocalConfig {
     }
     section.finish();
     LocalConfig {
+        path: absolute(&filepath),
         filepath,
         synchronous,
         busy_timeout,

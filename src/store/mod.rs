@@ -38,8 +38,8 @@ pub struct Listing {
 
 impl Store {
     /// Opens a configuration. Connects to nothing, creates nothing, starts no thread.
-    pub fn open(config: Config, events: Arc<dyn Events>) -> Result<Arc<Self>> {
-        let local = Arc::new(Local::new(&config.local)?);
+    pub fn open(config: Config, events: Arc<dyn Events>) -> Arc<Self> {
+        let local = Arc::new(Local::new(&config.local));
         let lane = Lane::new(local, config.queue.clone(), Arc::clone(&events));
         let store = Arc::new(Self {
             lanes: vec![Arc::new(lane)],
@@ -50,7 +50,7 @@ impl Store {
             config,
         });
         living::register(&store);
-        Ok(store)
+        store
     }
 
     /// The configuration.
@@ -122,16 +122,23 @@ impl Store {
         interrupt: &dyn Interrupt,
     ) -> Result<()> {
         self.check(name, message.key(), message.value().len())?;
-        if process::exiting() {
-            // Nobody would deliver it: what is accepted now is written now.
-            self.write(name, message, interrupt)?;
-            if let Some(receipt) = receipt {
-                receipt.deliver();
+        if !process::exiting() {
+            self.mark_started();
+            let queued = self
+                .lane(name)?
+                .enqueue(message.clone(), receipt.clone(), interrupt);
+            match queued {
+                // The end of the program has released it from waiting for room.
+                Err(error) if error.kind() == Kind::QueueFull && process::exiting() => {}
+                other => return other,
             }
-            return Ok(());
         }
-        self.mark_started();
-        self.lane(name)?.enqueue(message, receipt, interrupt)
+        // Nobody would deliver it any more: what is accepted now is written now.
+        self.write(name, message, interrupt)?;
+        if let Some(receipt) = receipt {
+            receipt.deliver();
+        }
+        Ok(())
     }
 
     /// Writes a message now.

@@ -41,26 +41,19 @@ pub struct Local {
 }
 
 impl Local {
-    /// The backend on the file that `config` names; a relative path is taken from the working directory
-    /// of this moment.
-    pub fn new(config: &LocalConfig) -> Result<Self> {
-        let path = std::path::absolute(&config.filepath).map_err(|cause| {
-            Error::new(
-                Kind::Config,
-                format!("local.filepath: no absolute path can be made of it: {cause}."),
-            )
-        })?;
+    /// The backend on the file that `config` names.
+    pub fn new(config: &LocalConfig) -> Self {
         let settings = Settings {
-            path: path.clone(),
+            path: config.path.clone(),
             synchronous: config.synchronous,
             mode: config.mode,
         };
-        Ok(Self {
+        Self {
             committer: Committer::new(settings.clone(), config.busy_timeout),
             readers: Readers::new(settings, config.busy_timeout),
-            path,
+            path: config.path.clone(),
             busy_timeout: config.busy_timeout,
-        })
+        }
     }
 
     fn submit(&self, work: Work, interrupt: &dyn Interrupt) -> Result<Answer> {

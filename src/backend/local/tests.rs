@@ -21,13 +21,13 @@ impl Bench {
     fn with(change: impl FnOnce(&mut LocalConfig)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut config = LocalConfig {
-            filepath: folder.path().join("store"),
+            path: folder.path().join("store"),
             busy_timeout: Duration::from_millis(300),
             ..LocalConfig::default()
         };
         change(&mut config);
         Self {
-            local: Local::new(&config).unwrap(),
+            local: Local::new(&config),
             folder,
         }
     }
@@ -397,7 +397,7 @@ fn a_folder_or_a_missing_folder_is_named() {
     std::fs::create_dir(bench.path()).unwrap();
     let error = bench.local.read(&["k".into()], &Never).unwrap_err();
     assert!(error.to_string().contains("no regular file"), "{error}");
-    let bench = Bench::with(|config| config.filepath = "/nonexistent/folder/store".into());
+    let bench = Bench::with(|config| config.path = "/nonexistent/folder/store".into());
     let error = bench.local.ping(&Never).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/folder"), "{error}");
     let written = bench.local.write(vec![Message::new("k", "v")], &Never);

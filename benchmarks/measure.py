@@ -1,0 +1,121 @@
+"""One measurement is one fresh process: its peak memory and its processor time are its own.
+
+As a program, this is that process: ``measure.py WORK CONTENDER COUNT ROWS FOLDER STORE`` prints what it took.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from workloads import WORKLOADS, Contender, Workload
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LONGEST = 120.0
+
+
+@dataclass
+class Task:
+    """One contender's work, and what it took."""
+
+    count: int
+    rows: int
+    folder: Path
+    store: Path
+    seconds: float = 0.0
+    cpu_seconds: float | None = None
+    peak_bytes: float = 0
+    # What is compared, where that is not the time per message.
+    value: float | None = None
+    note: str = ""
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """The part that counts."""
+        gc.collect()
+        gc.freeze()  # what was prepared is not the contender's to collect
+        reset_peak()
+        memory = memory_in_use()
+        cpu = processor_time()
+        begun = time.perf_counter()
+        yield
+        self.seconds = time.perf_counter() - begun
+        self.cpu_seconds = processor_time() - cpu
+        self.peak_bytes = max(0, peak_memory() - memory)
+
+
+def processor_time() -> float:
+    """User and system time of this process, all its threads included."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def reset_peak() -> None:
+    """Sets the peak back to what is in use now. (``ru_maxrss`` starts with the parent's peak.)"""
+    if sys.platform == "linux":
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def memory_in_use() -> int:
+    return _status("VmRSS") if sys.platform == "linux" else peak_memory()
+
+
+def peak_memory() -> int:
+    if sys.platform == "linux":
+        return _status("VmHWM")
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _status(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+def measure(
+    work: Workload, contender: Contender, count: int, rows: int, folder: Path, store: Path, raw: Path
+) -> dict[str, Any]:
+    """Has a fresh process do the work; gives what it took, with ``value`` being what is compared."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    count = max(1, round(count * contender.share))
+    if isinstance(contender.run, str):
+        file = store if contender.run in ("lookup", "lookup-many", "scan") else folder
+        command = [str(raw), contender.run, str(count), str(file / "store")]
+    else:
+        command = [sys.executable, __file__, work.name, contender.name]
+        command += map(str, (count, rows, folder, store))
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+    shutil.rmtree(folder, ignore_errors=True)
+    if answer.returncode or answer.stderr:
+        what = f"exit code {answer.returncode}\n{answer.stderr.strip()}"
+        raise RuntimeError(f"{work.title}, {contender.name}: {what}")
+    result = json.loads(answer.stdout)
+    if result.get("value") is None:
+        result["value"] = result["seconds"] / result["count"]
+    return result
+
+
+def main() -> None:
+    name, contender_name, count, rows, folder, store = sys.argv[1:]
+    contender = next(c for c in WORKLOADS[name].contenders if c.name == contender_name)
+    task = Task(int(count), int(rows), Path(folder), Path(store))
+    assert callable(contender.run)
+    contender.run(task)
+    fields = ("count", "seconds", "cpu_seconds", "peak_bytes", "value", "note")
+    print(json.dumps({name: getattr(task, name) for name in fields}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,74 @@
+"""The benchmarks run: one tiny round of every work and every peer. Nothing here depends on speed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
+
+MISSING = [name for name in ("lmdb", "rich") if importlib.util.find_spec(name) is None]
+pytestmark = pytest.mark.skipif(
+    bool(MISSING), reason=f"not installed: {', '.join(MISSING)}; `make bench` installs them"
+)
+
+COUNT = 40
+
+
+@pytest.fixture(scope="module")
+def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a tiny run writes down."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    target = folder / "figures.json"
+    command = [sys.executable, str(BENCHMARKS / "run.py"), "--repetitions", "1", "--count", str(COUNT)]
+    command += ["--folder", str(folder), "--json", str(target), "--any-disk"]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=100)
+    assert run.returncode == 0, run.stderr
+    assert "Targets" in run.stdout
+    assert not list(folder.glob("bench-*")), "the stores of the run were left behind"
+    written: dict[str, Any] = json.loads(target.read_text())
+    return written
+
+
+def test_every_work_is_measured(figures: dict[str, Any]) -> None:
+    for work in figures["works"]:
+        names = [contender["name"] for contender in work["contenders"]]
+        assert names[0] == "TetherDB"
+        for contender in work["contenders"]:
+            # So few messages may fit into memory that the process has already.
+            least = 0 if work["unit"] == "x payload" else sys.float_info.min
+            assert contender["median"] >= least, (work["work"], contender["name"])
+            assert len(contender["runs"]) == 1
+        for target in work["targets"]:
+            assert target["measured"], (work["work"], target)
+
+
+def test_the_works_of_the_contract_are_there(figures: dict[str, Any]) -> None:
+    names = {work["work"] for work in figures["works"]}
+    assert names >= {
+        "enqueue",
+        "queued",
+        "queued-1000",
+        "write-many",
+        "write",
+        "write-threads",
+        "read",
+        "read-many",
+        "iterate",
+        "full-queue",
+        "import",
+    }
+
+
+def test_the_record_is_100_bytes() -> None:
+    program = "import json, workloads as w; print({len(json.dumps(w.record(i))) for i in (0, 7, 999_999)})"
+    run = subprocess.run(
+        [sys.executable, "-c", program], cwd=BENCHMARKS, capture_output=True, text=True, check=True
+    )
+    assert run.stdout.strip() == "{100}"
