@@ -175,7 +175,7 @@ impl Meter {
         let elapsed = self.begun.elapsed();
         let processor = processor_time()
             .zip(self.processor)
-            .map(|(after, before)| (after - before).as_secs_f64());
+            .map(|(after, before)| after.saturating_sub(before).as_secs_f64());
         let memory = status("VmHWM:")
             .zip(self.memory)
             .map(|(after, before)| after.saturating_sub(before));

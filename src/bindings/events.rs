@@ -111,7 +111,7 @@ impl Channel {
     fn notify(self: Arc<Self>) {
         let mut gate = Some(LOG_GATE.read().unwrap_or_else(PoisonError::into_inner));
         let attached = Python::try_attach(|py| {
-            gate = None;
+            drop(gate.take());
             while py.detach(|| self.wait_for_work()) {
                 self.log_lines(py);
                 self.make_calls(py);

@@ -87,7 +87,9 @@ def test_last_error_is_the_text_of_the_latest_error(open_db: Callable[..., DB]) 
 
 @pytest.mark.usefixtures("refuse_bad")
 def test_accepted_is_delivered_and_failed_and_replaced_and_pending_at_every_moment(
-    open_db: Callable[..., DB], locked: Callable[[], AbstractContextManager[None]]
+    open_db: Callable[..., DB],
+    locked: Callable[[], AbstractContextManager[None]],
+    eventually: Callable[..., None],
 ) -> None:
     retry = {"initial": 0.001, "max": 0.002, "give_up_after": 0.05}
     db = open_db(local={"busy_timeout": 0}, queue_batch={"size": 7, "max_pending": 50, "retry": retry})
@@ -110,11 +112,11 @@ def test_accepted_is_delivered_and_failed_and_replaced_and_pending_at_every_mome
     sampler = threading.Thread(target=sample)
     producers = [threading.Thread(target=produce, args=(number,)) for number in range(4)]
     sampler.start()
-    for thread in producers:
-        thread.start()
     with locked():
-        # Some are retried, and some given up, meanwhile.
-        threading.Event().wait(0.2)
+        for thread in producers:
+            thread.start()
+        # Some are retried, and some given up, while nothing can be delivered.
+        eventually(lambda: db.stats()["local"]["retried"] > 0 and db.stats()["local"]["failed"] > 0)
     for thread in producers:
         thread.join()
     with contextlib.suppress(DeliveryError):

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{OpenFlags, OptionalExtension, params, params_from_iter};
+use rusqlite::{OpenFlags, params, params_from_iter};
 
 use super::error;
 use super::file::{self, Claim, FileId};
@@ -128,9 +128,10 @@ impl Connection {
                 settings.synchronous == Synchronous::Full
             ))
             .map_err(fail)?;
-        if self.has_table().map_err(fail)? {
+        let (ours, others) = self.count_tables().map_err(fail)?;
+        if ours > 0 {
             self.check_columns()?;
-        } else if self.has_any_table().map_err(fail)? {
+        } else if others > 0 {
             let error = file::foreign(&self.path, "is an SQLite database of another program");
             return Err(Failure::Error {
                 error,
@@ -148,19 +149,15 @@ impl Connection {
         Ok(true)
     }
 
-    fn has_table(&self) -> rusqlite::Result<bool> {
-        self.exists(
-            "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'Dict' COLLATE NOCASE",
+    /// Tables of our name, and whatever else there is. Asked at once: another writer may just create ours.
+    fn count_tables(&self) -> rusqlite::Result<(i64, i64)> {
+        self.sqlite.query_row(
+            "SELECT count(*) FILTER (WHERE type = 'table' AND name = 'Dict' COLLATE NOCASE),
+                    count(*) FILTER (WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\')
+             FROM sqlite_schema",
+            (),
+            |row| Ok((row.get(0)?, row.get(1)?)),
         )
-    }
-
-    fn has_any_table(&self) -> rusqlite::Result<bool> {
-        self.exists("SELECT 1 FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
-    }
-
-    fn exists(&self, query: &str) -> rusqlite::Result<bool> {
-        let found = self.sqlite.query_row(query, (), |_| Ok(())).optional()?;
-        Ok(found.is_some())
     }
 
     fn check_columns(&self) -> Outcome<()> {
