@@ -25,8 +25,10 @@ test-python: dev  ## The tests of the Python package.
 	$(BIN)/pytest
 
 ifneq ($(PYTHON313),)
-test-313: $(VENV)313/ready dev  ## The same tests on Python 3.13, where it is installed.
-	$(VENV)313/bin/maturin develop --quiet
+test-313: $(VENV)313/ready dev  ## The same tests of the same abi3 module, as a wheel on Python 3.13, where it is installed.
+	@rm -rf target/wheels-dev
+	$(BIN)/maturin build --profile dev --out target/wheels-dev --quiet
+	$(VENV)313/bin/python -m pip install --quiet --no-deps --force-reinstall target/wheels-dev/*.whl
 	$(VENV)313/bin/pytest
 else
 test-313:

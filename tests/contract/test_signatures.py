@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import inspect
 import pydoc
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -103,9 +104,10 @@ def test_the_example_of_every_docstring_is_right(
 
 
 def test_help_of_the_class_lists_every_verb() -> None:
-    text = pydoc.plain(pydoc.render_doc(DB))
+    # Without white space, since newer Pythons break long signatures into lines.
+    text = re.sub(r"[\s|]", "", pydoc.plain(pydoc.render_doc(DB)))
     for verb, signature in SIGNATURES.items():
-        assert f"{verb}{signature}" in text.replace("(self)", "(self, /)"), verb
+        assert re.sub(r"\s", "", f"{verb}{signature}") in text.replace("(self)", "(self,/)"), verb
 
 
 def test_classes_show_the_public_name_of_their_module() -> None:
