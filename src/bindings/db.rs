@@ -163,19 +163,20 @@ impl DB {
         message: Message,
         receipt: Option<queue::Receipt>,
     ) -> PyResult<()> {
-        let open = self.open(py)?;
-        let refused = open.store.try_enqueue(backend, message, receipt);
-        let left = refused.map_err(|error| errors::to_python(py, &error))?;
-        if let Some((message, receipt)) = left {
-            let store: &Store = &open.store;
-            runtime::detached(py, |interrupt| {
-                store.enqueue(backend, message, receipt, interrupt)
-            })?;
-        }
-        if open.channel.logs_debug() {
-            open.channel.sync(py)?;
-        }
-        Ok(())
+        // The hot path: a look without taking a share, and no wait.
+        let (message, receipt) = match &*self.open.load() {
+            Some(open) if open.store.is_ours() && !open.channel.logs_debug() => {
+                let refused = open.store.try_enqueue(backend, message, receipt);
+                match refused.map_err(|error| errors::to_python(py, &error))? {
+                    None => return Ok(()),
+                    Some(left) => left,
+                }
+            }
+            _ => (message, receipt),
+        };
+        self.run(py, |store, interrupt| {
+            store.enqueue(backend, message, receipt, interrupt)
+        })
     }
 
     fn listing(

@@ -68,7 +68,8 @@ fn encode_value(value: &Bound<'_, PyAny>, out: &mut String, depth: usize) -> Opt
         return encode_str(text, out);
     }
     if let Ok(number) = value.cast_exact::<PyInt>() {
-        return write!(out, "{}", number.extract::<i64>().ok()?).ok();
+        out.push_str(itoa::Buffer::new().format(number.extract::<i64>().ok()?));
+        return Some(());
     }
     if let Ok(number) = value.cast_exact::<PyFloat>() {
         if !number.value().is_finite() {
@@ -97,13 +98,23 @@ fn encode_value(value: &Bound<'_, PyAny>, out: &mut String, depth: usize) -> Opt
     None
 }
 
+/// Whether a byte of a string stands for itself.
+fn is_plain(byte: u8) -> bool {
+    (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\'
+}
+
 /// A string as `ensure_ascii` has it. Lone surrogates are no UTF-8, so `json.dumps` must spell them.
 fn encode_str(text: &Bound<'_, PyString>, out: &mut String) -> Option<()> {
     let text = text.to_str().ok()?;
     out.push('"');
+    if text.bytes().all(is_plain) {
+        out.push_str(text);
+        out.push('"');
+        return Some(());
+    }
     let mut plain = 0;
     for (at, byte) in text.bytes().enumerate() {
-        if (b' '..0x7f).contains(&byte) && byte != b'"' && byte != b'\\' {
+        if is_plain(byte) {
             continue;
         }
         // Inside a character of several bytes, which its first byte has already brought out.

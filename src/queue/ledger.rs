@@ -125,7 +125,7 @@ impl Ledger {
         for incoming in intake.incoming.drain(..) {
             self.order.push(Waiting {
                 message: incoming.message,
-                accepted: incoming.accepted,
+                accepted: intake.incoming_since,
                 round,
                 receipt: incoming.receipt,
             });

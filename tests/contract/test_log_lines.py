@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -268,7 +268,8 @@ def test_logging_none_silences_every_line(
         with pytest.raises(DeliveryError):
             db.flush()
         assert db.write_message("bad", "v") is False
-        assert db.tether(lambda: None)() is False
+        # A type checker would not let it through either.
+        assert cast("Any", db).tether(lambda: None)() is False
         db.stop()
     assert lines(caplog) == []
 

@@ -50,8 +50,8 @@ struct Seat {
 
 /// How an attempt to lead ended.
 enum Led {
-    /// The leader's own job has been answered.
-    Answered,
+    /// What could be done has been answered.
+    Done,
     /// Another process has the file locked; nothing was done.
     Busy,
 }
@@ -102,7 +102,7 @@ impl Committer {
                 shared = wait::lock(&self.shared);
                 shared.seat = Some(seat);
                 match led {
-                    Led::Answered => {
+                    Led::Done => {
                         if let Some(next) = shared.line.front() {
                             next.changed.notify_one();
                         }
@@ -128,26 +128,41 @@ impl Committer {
         }
     }
 
-    /// Does the leader's own job and those of the line, in one transaction if that goes well.
+    /// Does the work of the line, in one transaction if that goes well. The leader's own job may be left
+    /// for the next time, where many stand before it.
     fn lead(&self, seat: &mut Seat, own: &Arc<Job>, interrupt: &dyn Interrupt) -> Led {
-        if matches!(own.work, Work::Checkpoint) {
-            let answer = self.checkpoint(seat);
-            self.take_group(own);
-            own.answer(answer);
-            return Led::Answered;
-        }
-        let inside = process::enter();
-        let connection = match self.try_begin(seat, &inside) {
-            Ok(connection) => connection,
-            Err(Failure::Busy) => return Led::Busy,
-            Err(failure) => {
-                drop(inside);
-                wait::lock(&self.shared).leave(own);
-                own.answer(Err(self.explain(failure).0));
-                return Led::Answered;
+        let (writes, checkpoints) = self.sort_line();
+        if writes {
+            let inside = process::enter();
+            match self.try_begin(seat, &inside) {
+                Ok(connection) => self.commit_group(seat, connection, own, interrupt, inside),
+                Err(_) if own.is_checkpoint() => {}
+                Err(Failure::Busy) => return Led::Busy,
+                Err(failure) => {
+                    drop(inside);
+                    wait::lock(&self.shared).leave(own);
+                    own.answer(Err(self.explain(failure).0));
+                }
             }
-        };
-        let group = self.take_group(own);
+        }
+        if checkpoints {
+            let answer = self.checkpoint(seat);
+            for job in self.take_checkpoints() {
+                job.answer(answer.clone().map(|()| Answer::Checkpointed));
+            }
+        }
+        Led::Done
+    }
+
+    fn commit_group(
+        &self,
+        seat: &mut Seat,
+        connection: Connection,
+        own: &Arc<Job>,
+        interrupt: &dyn Interrupt,
+        inside: Inside,
+    ) {
+        let group = self.take_group();
         let outcome = run_group(&connection, &group, interrupt, &inside);
         seat.written = true;
         match outcome {
@@ -158,37 +173,63 @@ impl Committer {
                     job.answer(Ok(answer));
                 }
             }
-            Err(_) if group.len() > 1 || matches!(own.work, Work::Send(_)) => {
-                seat.give_back(connection, false, &inside);
-                drop(inside);
-                for job in group {
-                    let answer = self.run_alone(seat, &job.work);
-                    job.answer(answer);
-                }
-            }
             Err(failure) => {
                 let (error, broken) = self.explain(failure);
                 seat.give_back(connection, broken, &inside);
-                own.answer(Err(error));
+                drop(inside);
+                if let [one] = &group[..]
+                    && !matches!(one.work, Work::Send(_))
+                {
+                    one.answer(Err(error));
+                    return;
+                }
+                for job in group {
+                    let cancelled = Arc::ptr_eq(&job, own) && interrupt.cancelled();
+                    let answer = if cancelled {
+                        Err(Error::interrupted())
+                    } else {
+                        self.run_alone(seat, &job.work)
+                    };
+                    job.answer(answer);
+                }
             }
         }
-        Led::Answered
     }
 
-    /// Takes the leader's own job and as many of the line as fit.
-    fn take_group(&self, own: &Arc<Job>) -> Vec<Arc<Job>> {
-        let mut shared = wait::lock(&self.shared);
-        shared.leave(own);
-        let mut group = vec![Arc::clone(own)];
-        let mut size = own.work.len();
-        while let Some(job) = shared.line.front() {
-            size += job.work.len();
-            if size > MOST_GROUPED || matches!(job.work, Work::Checkpoint) {
-                break;
+    /// Whether anybody in the line wants to write, and whether anybody wants a checkpoint.
+    fn sort_line(&self) -> (bool, bool) {
+        let shared = wait::lock(&self.shared);
+        let checkpoints = shared.line.iter().filter(|job| job.is_checkpoint()).count();
+        (checkpoints < shared.line.len(), checkpoints > 0)
+    }
+
+    /// Takes the writers from the front of the line, as many as fit.
+    fn take_group(&self) -> Vec<Arc<Job>> {
+        let mut group: Vec<Arc<Job>> = Vec::new();
+        let mut size = 0;
+        wait::lock(&self.shared).line.retain(|job| {
+            if job.is_checkpoint() || size >= MOST_GROUPED {
+                return true;
             }
-            group.extend(shared.line.pop_front());
-        }
+            size += job.work.len();
+            let fits = group.is_empty() || size <= MOST_GROUPED;
+            if fits {
+                group.push(Arc::clone(job));
+            }
+            !fits
+        });
         group
+    }
+
+    fn take_checkpoints(&self) -> Vec<Arc<Job>> {
+        let mut taken = Vec::new();
+        wait::lock(&self.shared).line.retain(|job| {
+            if job.is_checkpoint() {
+                taken.push(Arc::clone(job));
+            }
+            !job.is_checkpoint()
+        });
+        taken
     }
 
     /// One job in a transaction, or several, of its own.
@@ -306,7 +347,7 @@ impl Committer {
         }
     }
 
-    fn checkpoint(&self, seat: &mut Seat) -> Result<Answer> {
+    fn checkpoint(&self, seat: &mut Seat) -> Result<()> {
         if let (Some(connection), true) = (&seat.connection, seat.written) {
             let inside = process::enter();
             connection
@@ -314,7 +355,7 @@ impl Committer {
                 .map_err(|failure| self.explain(failure).0)?;
             seat.written = false;
         }
-        Ok(Answer::Checkpointed)
+        Ok(())
     }
 
     /// Whether a connection is open, or being used, and its file is still where it was.
@@ -373,6 +414,10 @@ impl Seat {
 }
 
 impl Job {
+    fn is_checkpoint(&self) -> bool {
+        matches!(self.work, Work::Checkpoint)
+    }
+
     fn answer(&self, answer: Result<Answer>) {
         *wait::lock(&self.answer) = Some(answer);
         self.changed.notify_one();
