@@ -3,8 +3,8 @@
 //! After `fork` the child has one thread and a copy of every lock as it stood. Two things make that
 //! safe. First, whoever is inside the `SQLite` library holds the [`enter`] guard, and `fork` waits until
 //! nobody is ([`before_fork`]), so that no lock of the library or of this process is caught held.
-//! Second, the child counts a new [`generation`]: handles that carry an older one build themselves
-//! anew and never touch, nor close, what they inherited.
+//! The connections are closed first (see `backend/local/pool.rs`). Second, the child counts a new
+//! [`generation`]: handles that carry an older one build themselves anew and never touch what they inherited.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -25,7 +25,10 @@ pub fn generation() -> u64 {
 }
 
 /// Proof that this thread is inside the library, so that no `fork` happens meanwhile.
-pub struct Inside(#[allow(dead_code)] RwLockReadGuard<'static, ()>);
+pub struct Inside {
+    /// None for the forking thread, which has the gate for itself.
+    _guard: Option<RwLockReadGuard<'static, ()>>,
+}
 
 /// Enters the library; whoever calls into it passes the proof along.
 ///
@@ -33,17 +36,20 @@ pub struct Inside(#[allow(dead_code)] RwLockReadGuard<'static, ()>);
 /// to the interpreter: `fork` waits for all who are inside, and whoever comes later waits for `fork`, which
 /// needs the interpreter.
 pub fn enter() -> Inside {
-    Inside(FORK_GATE.read().unwrap_or_else(PoisonError::into_inner))
+    Inside {
+        _guard: Some(FORK_GATE.read().unwrap_or_else(PoisonError::into_inner)),
+    }
 }
 
-/// Waits until no thread is inside the library, and keeps them out until [`after_fork`].
-pub fn before_fork() {
+/// Waits until no thread is inside the library, keeps them out until [`after_fork`], and runs `prepare`.
+pub fn before_fork(prepare: impl FnOnce(&Inside)) {
     if FORKING.with_borrow(Option::is_some) {
         return;
     }
     FORKING.set(Some(
         FORK_GATE.write().unwrap_or_else(PoisonError::into_inner),
     ));
+    prepare(&Inside { _guard: None });
 }
 
 /// Lets the threads in again; in the child, starts a new generation first.

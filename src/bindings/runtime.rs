@@ -122,7 +122,7 @@ pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
 fn before_fork(py: Python<'_>) {
     py.detach(|| {
         events::before_fork();
-        process::before_fork();
+        process::before_fork(store::close_files);
     });
 }
 

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, Weak};
 use std::time::Instant;
 
 use super::Store;
-use crate::process;
+use crate::process::{self, Inside};
 use crate::queue::Lane;
 use crate::wait::{self, Never};
 
@@ -84,6 +84,11 @@ pub fn stop_all() {
     }
 }
 
+/// Before `fork`: no file is open across it.
+pub fn close_files(inside: &Inside) {
+    crate::backend::local::close_all(inside);
+}
+
 /// After `fork`, in the child: what the parent had is the parent's. Nothing inherited is closed.
 pub fn forget_all() {
     let mut live = wait::lock(&LIVE);
@@ -91,5 +96,4 @@ pub fn forget_all() {
     for lane in live.orphans.drain(..) {
         std::mem::forget(lane);
     }
-    crate::backend::local::forget_open_files();
 }

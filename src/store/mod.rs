@@ -14,7 +14,7 @@ use crate::message::{BackendName, Failed, Message};
 use crate::process;
 use crate::queue::{Events, Lane, Level, Receipt, Stats, shown};
 use crate::wait::Interrupt;
-pub use living::{forget_all, stop_all};
+pub use living::{close_files, forget_all, stop_all};
 
 /// One open configuration: its backends and their queues.
 pub struct Store {

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dbm
 import json
+import sqlite3
 import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -153,7 +155,9 @@ def test_dbm_knows_what_it_is(open_db: Callable[..., DB], path: Path) -> None:
     assert dbm.whichdb(str(path)) in ("dbm.sqlite3", "")
 
 
-def test_what_is_not_utf8_is_named_and_left(open_db: Callable[..., DB], open_peer: Callable[..., Peer]) -> None:
+def test_what_is_not_utf8_is_named_and_left(
+    open_db: Callable[..., DB], open_peer: Callable[..., Peer]
+) -> None:
     peer = open_peer()
     peer.set("binary", "\udcff\udcfe")
     peer.set("a", "before")
@@ -216,16 +220,18 @@ def test_text_and_numbers_stored_by_other_statements_are_found_in_lists(
     assert db.list_messages() == {"messages": ["a text", "42"], "next_marker": None}
 
 
+@pytest.mark.parametrize("mode", ["delete", "truncate", "persist"])
 def test_a_file_in_another_journal_mode_is_used(
-    open_db: Callable[..., DB], open_peer: Callable[..., Peer]
+    open_db: Callable[..., DB], path: Path, mode: str, stored: Callable[[], dict[bytes, bytes]]
 ) -> None:
-    peer = open_peer()
-    assert peer.sql("PRAGMA journal_mode = delete") == [["delete"]]
-    peer.set("theirs", "text")
+    with closing(sqlite3.connect(path, isolation_level=None)) as sqlite:
+        sqlite.execute(f"PRAGMA journal_mode = {mode}")
+        sqlite.execute("CREATE TABLE Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)")
+        sqlite.execute("INSERT INTO Dict VALUES (x'61', x'62')")
     db = open_db()
-    assert db.read_message("theirs") == "text"
-    assert db.write_message("ours", "text")
-    assert peer.records() == {"theirs": "text", "ours": "text"}
+    assert db.read_message("a") == "b"
+    assert db.write_message("c", "d")
+    assert stored() == {b"a": b"b", b"c": b"d"}
 
 
 def test_their_other_tables_and_triggers_are_left_alone(

@@ -47,11 +47,16 @@ CASES = [
     Case("never-used", "pass", queued=0),
     Case("only-started", "db.start()", queued=0),
     Case("sys-exit-in-a-thread", "threading.Thread(target=lambda: (queue(), sys.exit(5))).start()"),
-    Case("queued-in-a-thread-that-ends-last", "threading.Thread(target=lambda: (time.sleep(0.3), queue())).start()"),
+    Case(
+        "queued-in-a-thread-that-ends-last",
+        "threading.Thread(target=lambda: (time.sleep(0.3), queue())).start()",
+    ),
     Case("deleted", "queue(); del db; gc.collect()"),
     Case("in-a-cycle", "queue(); cycle = [db]; cycle.append(cycle); del cycle, db"),
     Case("in-a-cycle-of-main", "queue(); db_cycle = {'db': db}; db_cycle['self'] = db_cycle"),
-    Case("held-by-a-module", "import builtins; builtins.kept = db; del db; db = builtins.kept; queue(); del db"),
+    Case(
+        "held-by-a-module", "import builtins; builtins.kept = db; del db; db = builtins.kept; queue(); del db"
+    ),
     Case("held-by-a-frame", "def hold(db):\n    yield queue()\nholder = hold(db); next(holder)"),
     Case(
         "several-handles",
@@ -130,7 +135,9 @@ def test_exit_with_a_queue_that_is_full_and_busy(tmp_path: Path, size: int) -> N
 
 
 def test_exit_after_an_uncaught_exception(tmp_path: Path) -> None:
-    run(tmp_path, OPEN + "queue()\nraise RuntimeError('of the program')").last_words("RuntimeError: of the program")
+    run(tmp_path, OPEN + "queue()\nraise RuntimeError('of the program')").last_words(
+        "RuntimeError: of the program"
+    )
     assert len(records(tmp_path / "store")) == 200
 
 
@@ -207,7 +214,9 @@ def test_exit_while_daemon_threads_use_every_verb(tmp_path: Path, seconds: float
     assert set(noted) <= set(records(tmp_path / "store"))
 
 
-@pytest.mark.parametrize("verb", ["db.flush()", "db.write_message('key', 'text')", "db.stop()", "receipt.wait()"])
+@pytest.mark.parametrize(
+    "verb", ["db.flush()", "db.write_message('key', 'text')", "db.stop()", "receipt.wait()"]
+)
 def test_exit_while_daemon_threads_wait_for_a_locked_file(tmp_path: Path, verb: str) -> None:
     store = tmp_path / "store"
     source = """

@@ -161,7 +161,12 @@ def test_children_forked_while_the_worker_delivers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("leave", "end"),
-    [("sys.exit", ""), ("sys.exit", "raise SystemExit(0)"), ("os._exit", "db.flush()"), ("os._exit", "db.stop()")],
+    [
+        ("sys.exit", ""),
+        ("sys.exit", "raise SystemExit(0)"),
+        ("os._exit", "db.flush()"),
+        ("os._exit", "db.stop()"),
+    ],
 )
 def test_the_child_delivers_its_own_queue(tmp_path: Path, leave: str, end: str) -> None:
     source = program("""
@@ -439,8 +444,11 @@ def test_the_log_lines_of_the_parent_are_not_written_twice(tmp_path: Path, debug
     """)
     run(tmp_path, source, str(debug)).quiet()
     lines = [line.split(" ", 1)[1] for line in (tmp_path / "log").read_text().splitlines()]
-    expected = [f"{what}{key} -> text" for key in ["child", *(f"parent-{i}" for i in range(50))] for what in (
-        "Message queued [local]: ", "Write successful to local backend: ")]
+    expected = [
+        f"{what}{key} -> text"
+        for key in ["child", *(f"parent-{i}" for i in range(50))]
+        for what in ("Message queued [local]: ", "Write successful to local backend: ")
+    ]
     assert sorted(line for line in lines if " -> " in line) == (sorted(expected) if debug else [])
 
 

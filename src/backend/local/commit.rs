@@ -13,8 +13,9 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::client::{Connection, Failure, Settings};
+use super::error;
+use super::pool::Pool;
 use super::work::{Answer, Work};
-use super::{error, file};
 use crate::backend::Failures;
 use crate::error::{Error, Result};
 use crate::message::Message;
@@ -40,10 +41,9 @@ struct Shared {
     seat: Option<Seat>,
 }
 
-/// What a leader has: the connection, once one has been opened.
+/// What a leader has: the right to use the writing connection.
 #[derive(Default)]
 struct Seat {
-    connection: Option<Connection>,
     /// Something was written since the last checkpoint.
     written: bool,
 }
@@ -60,14 +60,16 @@ enum Led {
 pub(super) struct Committer {
     settings: Settings,
     busy_timeout: Duration,
+    pool: Arc<Pool>,
     shared: Mutex<Shared>,
 }
 
 impl Committer {
-    pub(super) fn new(settings: Settings, busy_timeout: Duration) -> Self {
+    pub(super) fn new(settings: Settings, busy_timeout: Duration, pool: Arc<Pool>) -> Self {
         Self {
             settings,
             busy_timeout,
+            pool,
             shared: Mutex::new(Shared {
                 line: VecDeque::new(),
                 seat: Some(Seat::default()),
@@ -134,7 +136,7 @@ impl Committer {
         let (writes, checkpoints) = self.sort_line();
         if writes {
             let inside = process::enter();
-            match self.try_begin(seat, &inside) {
+            match self.try_begin(&inside) {
                 Ok(connection) => self.commit_group(seat, connection, own, interrupt, inside),
                 Err(_) if own.is_checkpoint() => {}
                 Err(Failure::Busy) => return Led::Busy,
@@ -167,7 +169,7 @@ impl Committer {
         seat.written = true;
         match outcome {
             Ok(answers) => {
-                seat.connection = Some(connection);
+                self.pool.put_writer(connection, &inside);
                 drop(inside);
                 for (job, answer) in group.iter().zip(answers) {
                     job.answer(Ok(answer));
@@ -175,7 +177,7 @@ impl Committer {
             }
             Err(failure) => {
                 let (error, broken) = self.explain(failure);
-                seat.give_back(connection, broken, &inside);
+                self.give_back(connection, broken, &inside);
                 drop(inside);
                 if let [one] = &group[..]
                     && !matches!(one.work, Work::Send(_))
@@ -188,7 +190,7 @@ impl Committer {
                     let answer = if cancelled {
                         Err(Error::interrupted())
                     } else {
-                        self.run_alone(seat, &job.work)
+                        self.run_alone(&job.work)
                     };
                     job.answer(answer);
                 }
@@ -233,25 +235,19 @@ impl Committer {
     }
 
     /// One job in a transaction, or several, of its own.
-    fn run_alone(&self, seat: &mut Seat, work: &Work) -> Result<Answer> {
+    fn run_alone(&self, work: &Work) -> Result<Answer> {
         let Work::Send(messages) = work else {
-            return self.transact(seat, work);
+            return self.transact(work);
         };
         let mut failures = Vec::new();
-        self.send_range(seat, messages, 0, &mut failures);
+        self.send_range(messages, 0, &mut failures);
         Ok(Answer::Sent(failures))
     }
 
     /// Halves what fails until the message at fault stands alone. After a retryable error nothing later
     /// is written, so that order within a key holds; whether it stopped so.
-    fn send_range(
-        &self,
-        seat: &mut Seat,
-        messages: &[Message],
-        at: usize,
-        failures: &mut Failures,
-    ) -> bool {
-        let Err(error) = self.transact(seat, &Work::Write(messages.to_vec())) else {
+    fn send_range(&self, messages: &[Message], at: usize, failures: &mut Failures) -> bool {
+        let Err(error) = self.transact(&Work::Write(messages.to_vec())) else {
             return false;
         };
         let end = at + messages.len();
@@ -265,8 +261,8 @@ impl Committer {
         }
         let (first, second) = messages.split_at(messages.len() / 2);
         let middle = at + first.len();
-        if !self.send_range(seat, first, at, failures) {
-            return self.send_range(seat, second, middle, failures);
+        if !self.send_range(first, at, failures) {
+            return self.send_range(second, middle, failures);
         }
         if let Some((_, error)) = failures.last().cloned() {
             failures.extend((middle..end).map(|at| (at, error.clone())));
@@ -274,19 +270,19 @@ impl Committer {
         true
     }
 
-    fn transact(&self, seat: &mut Seat, work: &Work) -> Result<Answer> {
-        let (inside, connection) = self.begin(seat)?;
+    fn transact(&self, work: &Work) -> Result<Answer> {
+        let (inside, connection) = self.begin()?;
         let outcome = work
             .run(&connection, &Never, &inside)
             .and_then(|answer| connection.commit(&inside).map(|()| answer));
         match outcome {
             Ok(answer) => {
-                seat.connection = Some(connection);
+                self.pool.put_writer(connection, &inside);
                 Ok(answer)
             }
             Err(failure) => {
                 let (error, broken) = self.explain(failure);
-                seat.give_back(connection, broken, &inside);
+                self.give_back(connection, broken, &inside);
                 Err(error)
             }
         }
@@ -294,11 +290,11 @@ impl Committer {
 
     /// Begins a transaction, waiting for other processes' locks with the seat in hand: only for what
     /// follows a group that has failed.
-    fn begin(&self, seat: &mut Seat) -> Result<(Inside, Connection)> {
+    fn begin(&self) -> Result<(Inside, Connection)> {
         let deadline = Instant::now() + self.busy_timeout;
         loop {
             let inside = process::enter();
-            match self.try_begin(seat, &inside) {
+            match self.try_begin(&inside) {
                 Ok(connection) => return Ok((inside, connection)),
                 Err(Failure::Busy) if Instant::now() < deadline => {}
                 Err(failure) => return Err(self.explain(failure).0),
@@ -308,20 +304,8 @@ impl Committer {
         }
     }
 
-    fn try_begin(
-        &self,
-        seat: &mut Seat,
-        inside: &Inside,
-    ) -> std::result::Result<Connection, Failure> {
-        let connection = match seat.connection.take() {
-            // Deleted or replaced by somebody: what is written goes to the file that the path names.
-            Some(old) if file::identify(&self.settings.path) != Some(old.file()) => {
-                old.close(inside);
-                None
-            }
-            kept => kept,
-        };
-        let connection = match connection {
+    fn try_begin(&self, inside: &Inside) -> std::result::Result<Connection, Failure> {
+        let connection = match self.pool.take_writer(&self.settings.path, inside) {
             Some(connection) => connection,
             None => match Connection::open(&self.settings, true, inside)? {
                 Some(connection) => connection,
@@ -333,7 +317,7 @@ impl Committer {
             Ok(()) => Ok(connection),
             Err(failure) => {
                 let broken = matches!(failure, Failure::Error { broken: true, .. });
-                seat.give_back(connection, broken, inside);
+                self.give_back(connection, broken, inside);
                 Err(failure)
             }
         }
@@ -348,36 +332,26 @@ impl Committer {
     }
 
     fn checkpoint(&self, seat: &mut Seat) -> Result<()> {
-        if let (Some(connection), true) = (&seat.connection, seat.written) {
-            let inside = process::enter();
-            connection
-                .checkpoint(&inside)
-                .map_err(|failure| self.explain(failure).0)?;
-            seat.written = false;
+        if !seat.written {
+            return Ok(());
         }
+        let inside = process::enter();
+        // Whoever closed the connection has made the checkpoint already.
+        if let Some(connection) = self.pool.take_writer(&self.settings.path, &inside) {
+            let outcome = connection.checkpoint(&inside);
+            self.pool.put_writer(connection, &inside);
+            outcome.map_err(|failure| self.explain(failure).0)?;
+        }
+        seat.written = false;
         Ok(())
     }
 
-    /// Whether a connection is open, or being used, and its file is still where it was.
-    pub(super) fn is_open(&self) -> bool {
-        let shared = wait::lock(&self.shared);
-        match &shared.seat {
-            None => true,
-            Some(seat) => seat.connection.as_ref().is_some_and(|connection| {
-                file::identify(&self.settings.path) == Some(connection.file())
-            }),
-        }
-    }
-
-    /// Closes the connection, unless a leader has it: its own handle is not idle then.
-    pub(super) fn close(&self) {
-        let inside = process::enter();
-        let connection = wait::lock(&self.shared)
-            .seat
-            .as_mut()
-            .and_then(|seat| seat.connection.take());
-        if let Some(connection) = connection {
-            connection.close(&inside);
+    /// Puts the connection back after a failure, or closes it if it is of no more use.
+    fn give_back(&self, connection: Connection, broken: bool, inside: &Inside) {
+        if connection.roll_back(inside) && !broken {
+            self.pool.put_writer(connection, inside);
+        } else {
+            connection.close(inside);
         }
     }
 }
@@ -399,17 +373,6 @@ fn run_group(
 impl Shared {
     fn leave(&mut self, job: &Arc<Job>) {
         self.line.retain(|other| !Arc::ptr_eq(other, job));
-    }
-}
-
-impl Seat {
-    /// Puts the connection back after a failure, or closes it if it is of no more use.
-    fn give_back(&mut self, connection: Connection, broken: bool, inside: &Inside) {
-        if connection.roll_back(inside) && !broken {
-            self.connection = Some(connection);
-        } else {
-            connection.close(inside);
-        }
     }
 }
 

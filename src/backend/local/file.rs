@@ -66,11 +66,6 @@ impl Claim {
     }
 }
 
-/// After `fork`: the child has no connection of its own yet.
-pub(crate) fn forget_open_files() {
-    wait::lock(&OPEN_FILES).clear();
-}
-
 /// Looks at the file before a connection is opened, creating it with `mode` if `create`. `None`: there
 /// is no such file (or an empty one, which is none yet) and none is to be created.
 pub(super) fn claim(path: &Path, create: Option<u32>, _inside: &Inside) -> Result<Option<Claim>> {

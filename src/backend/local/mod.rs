@@ -3,6 +3,7 @@
 //! - [`client`]: the only code that talks to `SQLite`.
 //! - [`commit`]: the writing side, group commit; [`work`]: what writers want of it.
 //! - [`readers`]: the reading side.
+//! - [`pool`]: the open connections, which `fork` closes.
 //! - [`file`]: whether a file is ours, and how it is created.
 //! - [`error`]: what errors mean.
 
@@ -10,22 +11,26 @@ mod client;
 mod commit;
 mod error;
 mod file;
+mod pool;
 mod readers;
 #[cfg(test)]
 mod tests;
 mod work;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Backend, Capabilities, Completion, Page, Range};
 use crate::config::LocalConfig;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
+use crate::process;
 use crate::wait::{Interrupt, Never};
 use client::Settings;
 use commit::Committer;
-pub(crate) use file::forget_open_files;
+use pool::Pool;
+pub(crate) use pool::close_all;
 use readers::Readers;
 use work::{Answer, Work};
 
@@ -36,6 +41,7 @@ const LARGEST_ITEM: usize = 1_000_000_000 - 100;
 pub struct Local {
     committer: Committer,
     readers: Readers,
+    pool: Arc<Pool>,
     path: std::path::PathBuf,
     busy_timeout: Duration,
 }
@@ -48,11 +54,14 @@ impl Local {
             synchronous: config.synchronous,
             mode: config.mode,
         };
+        let pool = Pool::new(&process::enter());
+        let busy_timeout = config.busy_timeout;
         Self {
-            committer: Committer::new(settings.clone(), config.busy_timeout),
-            readers: Readers::new(settings, config.busy_timeout),
+            committer: Committer::new(settings.clone(), busy_timeout, Arc::clone(&pool)),
+            readers: Readers::new(settings, busy_timeout, Arc::clone(&pool)),
+            pool,
             path: config.path.clone(),
-            busy_timeout: config.busy_timeout,
+            busy_timeout,
         }
     }
 
@@ -170,8 +179,7 @@ impl Backend for Local {
     }
 
     fn close(&self) {
-        self.readers.close();
-        self.committer.close();
+        self.pool.close(&process::enter());
     }
 }
 
@@ -185,9 +193,6 @@ impl Drop for Local {
 impl Local {
     /// Whether there is anything to change: changing what is not there must not create a file.
     fn has_store(&self, interrupt: &dyn Interrupt) -> Result<bool> {
-        if self.committer.is_open() {
-            return Ok(true);
-        }
         let found = self.readers.with(interrupt, |_, _| Ok(()))?;
         Ok(found.is_some())
     }
