@@ -487,3 +487,29 @@ def test_on_error_works_in_the_child(tmp_path: Path) -> None:
         assert len(seen) == 1
     """)
     run(tmp_path, source).quiet()
+
+
+def test_a_parent_that_closes_the_file_takes_nothing_from_its_child(tmp_path: Path) -> None:
+    source = program("""
+        db = open_db()
+        db.write_message("parent", "text")
+        db.read_message("parent")
+        to_child, from_parent = os.pipe()
+        to_parent, from_child = os.pipe()
+
+        def work():
+            db.write_message("child", "first")
+            os.write(from_child, b"x")
+            os.read(to_child, 1)
+            for i in range(100):
+                db.write_message(f"child-{i}", "text")
+
+        number = child(work)
+        os.read(to_parent, 1)
+        # The parent is not the last one on the file: it must not carry the log away.
+        db.stop()
+        os.write(from_parent, b"x")
+        gather(number)
+    """)
+    run(tmp_path, source).quiet()
+    assert set(records(tmp_path / "store")) == {"parent", "child", *(f"child-{i}" for i in range(100))}
