@@ -284,7 +284,12 @@ impl Store {
         }
         self.report_failed()?;
         for lane in &self.lanes {
-            lane.backend().flush(interrupt)?;
+            match lane.backend().flush(interrupt) {
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                // Everything is delivered and safe all the same.
+                Err(error) => self.events.log(Level::Warning, error.to_string()),
+                Ok(()) => {}
+            }
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
 """Another program on the same file: a process that uses dbm.sqlite3, or its statements through sqlite3.
 
-Run as a program (`python peer.py dbm.sqlite3|sqlite3 PATH FLAG`) it answers requests, one JSON list a line; `Peer`
-is what the tests hold of it.
+Run as a program (`python peer.py dbm.sqlite3|sqlite3 PATH FLAG`) it answers requests, one JSON list a line;
+`Peer` is what the tests hold of it.
 """
 
 from __future__ import annotations
@@ -169,10 +169,16 @@ def serve(kind: str, path: str, flag: str) -> None:
         data = store.get(encode(key))
         return None if data is None else decode(data)
 
+    def put(key: str, value: str) -> None:
+        store[encode(key)] = encode(value)
+
+    def delete(key: str) -> bool:
+        return store.pop(encode(key), None) is not None
+
     verbs: dict[str, Any] = {
-        "set": lambda key, value: store.__setitem__(encode(key), encode(value)),
+        "set": put,
         "get": get,
-        "delete": lambda key: store.pop(encode(key), None) is not None,
+        "delete": delete,
         "records": lambda: {decode(key): decode(store[key]) for key in list(store)},
         "count": lambda: len(store),
         "sql": sql,

@@ -37,7 +37,11 @@ def check(db: DB) -> None:
 def umask() -> Iterator[Callable[[int], None]]:
     """Sets the umask for the time of the test."""
     old = os.umask(0o022)
-    yield lambda mask: None if os.umask(mask) else None
+
+    def change(mask: int) -> None:
+        os.umask(mask)
+
+    yield change
     os.umask(old)
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import pytest
 from TetherDB import DB, BackendError, DeliveryError, FlushTimeout
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no such permissions")
 
@@ -126,7 +126,8 @@ def test_reading_in_a_folder_that_may_only_be_read(folder: Path) -> None:
         except BackendError as error:
             assert type(error) is BackendError, repr(error)
             assert folder + "/store" in str(error), error
-            assert any(word in str(error).lower() for word in ("permission", "read-only", "may be written")), error
+            reasons = ("permission", "read-only", "may be written")
+            assert any(reason in str(error).lower() for reason in reasons), error
         """,
     )
     assert (folder / "store").read_bytes() == before
@@ -139,8 +140,8 @@ def test_a_file_that_may_not_even_be_read(folder: Path) -> None:
     as_nobody(
         folder,
         """
-        for verb, *arguments in [(db.write_message, "key", "changed"), (db.read_message, "key"), (db.list_keys,)]:
-            assert "permission denied" in refused(verb, *arguments).lower()
+        for verb, *key in [(db.write_message, "key", "x"), (db.read_message, "key"), (db.list_keys,)]:
+            assert "permission denied" in refused(verb, *key).lower()
         """,
     )
     assert (folder / "store").read_bytes() == before
@@ -206,7 +207,7 @@ def test_the_same_handle_works_once_it_may(folder: Path) -> None:
 
 
 @contextmanager
-def small_disk(at: Path) -> Iterator[Path]:
+def small_disk(at: Path) -> Generator[Path]:
     """A file system of four MiB in memory."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("only root can mount a small disk")
@@ -261,7 +262,7 @@ def test_a_full_disk_loses_nothing_and_the_handle_works_once_there_is_room(tmp_p
 
 def test_a_disk_that_is_full_from_the_beginning(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk, ExitStack() as stack:
-        with (disk / "ballast").open("wb", buffering=0) as ballast, pytest.raises(OSError, match="space"):
+        with (disk / "ballast").open("wb", buffering=0) as ballast, suppress(OSError):
             while ballast.write(b"x" * 4096):
                 pass
         db = stack.enter_context(DB({"local": {"filepath": str(disk / "store")}}))
@@ -311,12 +312,11 @@ def test_a_limit_of_file_sizes_is_like_a_full_disk(folder: Path) -> None:
 def test_an_error_at_the_end_of_the_with_block_of_a_full_disk_hands_the_messages_back(tmp_path: Path) -> None:
     with small_disk(tmp_path / "disk") as disk:
         queue = {"timeout": 600, "retry": {"initial": 0.01, "max": 0.05, "give_up_after": 0.2}}
-        with (
-            pytest.raises(DeliveryError) as caught,
-            DB({"local": {"filepath": str(disk / "store")}, "queue_batch": queue}) as db,
-        ):
-            for number in range(20):
-                db.write_queue_message(f"{number}", "x" * 400_000)
+        db = DB({"local": {"filepath": str(disk / "store")}, "queue_batch": queue})
+        for number in range(20):
+            db.write_queue_message(f"{number}", "x" * 400_000)
+        with pytest.raises(DeliveryError, match="full") as caught, db:
+            assert db.stats()["local"]["accepted"] == 20
         assert {failed[0] for failed in caught.value.failed} | set(dict(db.iter_messages())) == {
             f"{number}" for number in range(20)
         }

@@ -1,1 +1,1 @@
-"""Life in a real process: threads, processes, fork, Ctrl-C, the end of the program, and a kill at any moment."""
+"""Life in a real process: threads, processes, fork, Ctrl-C, the end of the program, a kill at any moment."""

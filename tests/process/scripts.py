@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator
     from typing import Self
 
 PROGRAMS = Path(__file__).parent / "programs"
@@ -67,7 +67,7 @@ class Program:
         script = [str(source)] if isinstance(source, Path) else ["-c", PRELUDE + textwrap.dedent(source)]
         # Python warns of fork in a process with threads; that it works here is what the tests show.
         options = ["-X", "faulthandler", "-W", "ignore:This process:DeprecationWarning"]
-        self._stderr = tempfile.TemporaryFile()
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
         self._unread = b""
         self._said: list[str] = []
         self._process = subprocess.Popen(
@@ -199,7 +199,7 @@ def writes(path: Path) -> Counter[str]:
 
 
 @contextmanager
-def locked(path: Path, *, against_readers: bool = False) -> Iterator[Callable[[], None]]:
+def locked(path: Path, *, against_readers: bool = False) -> Generator[Callable[[], None]]:
     """Keeps the file locked, as any other process may; gives what releases it."""
     with closing(sqlite3.connect(path, isolation_level=None, timeout=20)) as sqlite:
         # With a write-ahead log nobody can lock readers out.

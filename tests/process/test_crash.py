@@ -1,6 +1,7 @@
 """Loops that kill a writing process, and that leave one, at random moments.
 
-TETHERDB_CRASH_ROUNDS says how often (20). Each prints its seed; TETHERDB_CRASH_SEED makes it choose the same again.
+TETHERDB_CRASH_ROUNDS says how often (20). Each prints its seed; TETHERDB_CRASH_SEED makes it choose the same
+again.
 """
 
 from __future__ import annotations

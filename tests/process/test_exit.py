@@ -60,49 +60,92 @@ CASES = [
     Case("held-by-a-frame", "def hold(db):\n    yield queue()\nholder = hold(db); next(holder)"),
     Case(
         "several-handles",
-        "handles = [DB({'local': {'filepath': 'store', 'busy_timeout': 60}, 'queue_batch': {'timeout': 600}})"
-        " for _ in range(5)]\n"
-        "for n, handle in enumerate(handles): handle.write_queue_message(f'other-{n}', 'text')\nqueue()",
+        """
+config = {"local": {"filepath": "store", "busy_timeout": 60}, "queue_batch": {"timeout": 600}}
+handles = [DB(config) for _ in range(5)]
+for n, handle in enumerate(handles):
+    handle.write_queue_message(f"other-{n}", "text")
+queue()
+""",
         others=tuple(f"other-{n}" for n in range(5)),
     ),
     Case(
         "receipts",
-        "receipts = [db.write_queue_message(f'other-{n}', 'text', receipt=True) for n in range(5)]\nqueue()\n"
-        "threading.Thread(target=receipts[0].wait, daemon=True).start()",
+        """
+receipts = [db.write_queue_message(f"other-{n}", "text", receipt=True) for n in range(5)]
+queue()
+threading.Thread(target=receipts[0].wait, daemon=True).start()
+""",
         others=tuple(f"other-{n}" for n in range(5)),
     ),
     Case(
         "in-an-event-loop",
-        "import asyncio\nasync def main():\n    queue()\n    sys.exit(4)\nasyncio.run(main())",
+        """
+import asyncio
+async def main():
+    queue()
+    sys.exit(4)
+asyncio.run(main())
+""",
         4,
     ),
     Case(
         "awaiting-in-an-event-loop",
-        "import asyncio\nasync def wait():\n    await db.write_queue_message('other-0', 'text', receipt=True)\n"
-        "async def main():\n    task = asyncio.create_task(wait())\n    await asyncio.sleep(0.1)\n    queue()\n"
-        "asyncio.run(main())",
+        """
+import asyncio
+async def wait():
+    await db.write_queue_message("other-0", "text", receipt=True)
+async def main():
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0.1)
+    queue()
+asyncio.run(main())
+""",
         others=("other-0",),
     ),
     Case(
         "in-a-pool",
-        "from concurrent.futures import ThreadPoolExecutor\npool = ThreadPoolExecutor(4)\n"
-        "for n in range(20): pool.submit(lambda n=n: (time.sleep(0.01), db.write_queue_message(f'other-{n}', 'text')))\n"
-        "queue()",
+        """
+from concurrent.futures import ThreadPoolExecutor
+pool = ThreadPoolExecutor(4)
+for n in range(20):
+    pool.submit(time.sleep, 0.01)
+    pool.submit(db.write_queue_message, f"other-{n}", "text")
+queue()
+""",
         others=tuple(f"other-{n}" for n in range(20)),
     ),
     Case(
         "finalizer-at-the-end",
-        "class Late:\n    def __del__(self, db=db): db.write_message('other-0', 'text')\nqueue(); late = Late()",
+        """
+class Late:
+    def __del__(self, db=db):
+        db.write_message("other-0", "text")
+queue()
+late = Late()
+""",
         others=("other-0",),
     ),
     Case(
         "finalizer-that-queues-at-the-end",
-        "class Late:\n    def __del__(self, db=db): db.write_queue_message('other-0', 'text')\nqueue(); late = Late()",
+        """
+class Late:
+    def __del__(self, db=db):
+        db.write_queue_message("other-0", "text")
+queue()
+late = Late()
+""",
         others=("other-0",),
     ),
     Case(
         "tether",
-        "@db.tether(wait=False)\ndef work(): return {'key': 'other-0', 'value': 'text'}\nqueue(); assert work()",
+        """
+@db.tether(wait=False)
+def work():
+    return {"key": "other-0", "value": "text"}
+queue()
+assert work()
+""",
         others=("other-0",),
     ),
     Case("closed-stderr", "queue(); sys.stderr.close()"),
@@ -126,7 +169,8 @@ def test_exit_closes_the_file(tmp_path: Path) -> None:
 def test_exit_with_a_queue_that_is_full_and_busy(tmp_path: Path, size: int) -> None:
     source = """
         from TetherDB import DB
-        db = DB({"local": {"filepath": "store"}, "queue_batch": {"size": int(sys.argv[1]), "max_pending": 2000}})
+        queue = {"size": int(sys.argv[1]), "max_pending": 2000}
+        db = DB({"local": {"filepath": "store"}, "queue_batch": queue})
         for i in range(10_000):
             db.write_queue_message(f"queued-{i}", {"i": i})
     """
@@ -291,7 +335,8 @@ def test_exit_functions_may_call_verbs(tmp_path: Path, stop: str) -> None:
 LOCKED = """
 from TetherDB import DB
 SETUP
-db = DB({"local": {"filepath": "store", "busy_timeout": BUSY}, "queue_batch": {"timeout": 600, "exit_timeout": 0.5}})
+db = DB({"local": {"filepath": "store", "busy_timeout": BUSY},
+         "queue_batch": {"timeout": 600, "exit_timeout": 0.5}})
 for i in range(25):
     db.write_queue_message(f"queued-{i}", "text")
 """
@@ -338,8 +383,8 @@ def test_exit_with_messages_that_are_given_up(tmp_path: Path) -> None:
         logging.basicConfig(filename="log", format="%(levelname)s %(message)s")
         def on_error(*failed):
             with open("failed", "a") as file: file.write(failed[0] + "\\n")
-        db = DB({"local": {"filepath": "missing/store"}, "queue_batch": {"timeout": 600, "exit_timeout": 0.5}},
-                on_error=on_error)
+        queue = {"timeout": 600, "exit_timeout": 0.5}
+        db = DB({"local": {"filepath": "missing/store"}, "queue_batch": queue}, on_error=on_error)
         for i in range(5):
             db.write_queue_message(f"queued-{i}", "text")
     """
@@ -382,7 +427,8 @@ def test_exit_with_debug_while_daemon_threads_write(tmp_path: Path) -> None:
     source = """
         from TetherDB import DB
         logging.basicConfig(filename="log", format="%(message)s", level=logging.DEBUG)
-        db = DB({"debug": True, "local": {"filepath": "store", "synchronous": "off"}, "queue_batch": {"max_pending": 20}})
+        local = {"filepath": "store", "synchronous": "off"}
+        db = DB({"debug": True, "local": local, "queue_batch": {"max_pending": 20}})
         def hammer(number):
             turn = 0
             while True:

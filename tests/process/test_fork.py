@@ -431,7 +431,8 @@ def test_a_receipt_of_the_parent_hangs_in_no_child(tmp_path: Path) -> None:
 def test_the_log_lines_of_the_parent_are_not_written_twice(tmp_path: Path, debug: bool) -> None:
     source = program("""
         logging.basicConfig(filename="log", format="%(process)d %(message)s", level=logging.DEBUG)
-        db = DB({"debug": sys.argv[1] == "True", "local": {"filepath": "store"}, "queue_batch": {"timeout": 0}})
+        debug = sys.argv[1] == "True"
+        db = DB({"debug": debug, "local": {"filepath": "store"}, "queue_batch": {"timeout": 0}})
         for i in range(50):
             db.write_queue_message(f"parent-{i}", "text")
 

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import time
 from contextlib import closing
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from .scripts import DBM_TABLE, Program, locked, prepare, records
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 # The contract says 0.2 s; the rest is for a machine that does something else as well.
@@ -50,7 +52,7 @@ class Case(NamedTuple):
     before: str = ""
     after: str = ""
     # What is in the file at the end, besides old -> "value" and new -> "value".
-    left: dict[str, str] = {}
+    left: Mapping[str, str] = MappingProxyType({})
 
 
 QUEUED = "for i in range(3): db.write_queue_message(f'queued-{i}', 'value')\n"

@@ -120,7 +120,8 @@ def test_on_error_may_call_verbs(tmp_path: Path) -> None:
         deadline = time.monotonic() + 30
         while len(seen) < 10 and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert sorted(seen) == sorted(handed_back) == [(f"bad-{i}", {"i": i}, "local") for i in range(10)], seen
+        expected = [(f"bad-{i}", {"i": i}, "local") for i in range(10)]
+        assert sorted(seen) == sorted(handed_back) == expected, seen
         db.stop()
     """
     run(tmp_path, source).quiet()
@@ -244,7 +245,8 @@ def test_finalizers_that_run_inside_a_verb_may_call_verbs(tmp_path: Path) -> Non
     source = """
         from TetherDB import DB
         gc.set_threshold(1, 1, 1)  # a collection at nearly every allocation
-        db = DB({"local": {"filepath": "store", "synchronous": "off"}, "queue_batch": {"timeout": 0.01, "size": 3}})
+        local = {"filepath": "store", "synchronous": "off"}
+        db = DB({"local": local, "queue_batch": {"timeout": 0.01, "size": 3}})
         busy, count = threading.local(), [0]
 
         class Garbage:
@@ -303,7 +305,8 @@ def test_iterables_given_to_bulk_verbs_may_call_verbs(tmp_path: Path) -> None:
 
         assert db.write_messages(items()) == 50
         assert len(db.read_messages(key for key, _ in db.iter_messages())) >= 100
-        assert db.delete_messages(key for key, _ in db.iter_messages(page_size=7) if key.startswith("outer")) == 50
+        outer = (key for key, _ in db.iter_messages(page_size=7) if key.startswith("outer"))
+        assert db.delete_messages(outer) == 50
         for key, value in db.iter_messages(page_size=3):
             db.delete_message(key)
         db.flush()
@@ -356,7 +359,8 @@ def test_a_signal_handler_may_call_verbs_while_one_waits(tmp_path: Path, call: s
 
         logging.getLogger("TetherDB").addHandler(logging.NullHandler())
         signal.signal(signal.SIGUSR1, ring)
-        db = DB({"local": {"filepath": "store", "busy_timeout": 3}, "queue_batch": {"max_pending": 2, "timeout": 0}})
+        queue = {"max_pending": 2, "timeout": 0}
+        db = DB({"local": {"filepath": "store", "busy_timeout": 3}, "queue_batch": queue})
         for i in range(2):
             db.write_queue_message(f"queued-{i}", "text")
         print("ready", flush=True)

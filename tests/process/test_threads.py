@@ -62,9 +62,9 @@ def test_sixteen_threads_mix_every_verb_and_nothing_is_lost(tmp_path: Path) -> N
     for number in range(16):
         for turn in range(60):
             name = f"{number}-{turn}"
-            expected[f"direct-{name}"] = '{"turn": %d}' % (-turn if turn % 7 == 0 else turn)
+            expected[f"direct-{name}"] = json.dumps({"turn": turn if turn % 7 else -turn})
             if turn % 7:
-                expected[f"queue:queued-{name}"] = '{"turn": %d}' % turn
+                expected[f"queue:queued-{name}"] = json.dumps({"turn": turn})
             if turn % 5 == 0:
                 expected |= {f"bulk-{name}-{i}": "text" for i in range(5)}
     assert records(tmp_path / "store") == expected
@@ -161,7 +161,7 @@ def test_processes_write_one_new_file_at_once(tmp_path: Path, processes: int) ->
     found = records(tmp_path / "store")
     assert found.pop("shared") in {str(number) for number in range(processes)}
     assert found == {
-        f"{number}-{kind}-{turn}": '{"turn": %d}' % turn
+        f"{number}-{kind}-{turn}": json.dumps({"turn": turn})
         for number in range(processes)
         for kind in ("direct", "queued")
         for turn in range(150)

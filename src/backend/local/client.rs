@@ -1,10 +1,11 @@
 //! The only code that talks to the `SQLite` library: one connection, and what is said over it.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{OpenFlags, params, params_from_iter};
+use rusqlite::{MAIN_DB, OpenFlags, params, params_from_iter};
 
 use super::error;
 use super::file::{self, Claim, FileId};
@@ -59,6 +60,10 @@ pub(super) struct Connection {
     sqlite: rusqlite::Connection,
     claim: Claim,
     path: PathBuf,
+    /// The write-ahead log beside the file, once there is one: as long as we are open, it stays the same.
+    log: Cell<Option<FileId>>,
+    /// The file cannot change, or so we told the library: it never looks again.
+    immutable: bool,
 }
 
 type Outcome<T> = std::result::Result<T, Failure>;
@@ -84,19 +89,33 @@ impl Connection {
         };
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = rusqlite::Connection::open_with_flags(path, flags);
-        let sqlite = match opened {
-            Ok(sqlite) => sqlite,
+        let (sqlite, claim) = match opened {
+            Ok(sqlite) => (sqlite, claim),
             Err(cause) => {
                 claim.release(inside);
                 return Err(failure(path, "opening the file", &cause));
             }
         };
-        let connection = Self {
+        let mut connection = Self {
             sqlite,
             claim,
             path: path.clone(),
+            log: Cell::new(None),
+            immutable: false,
         };
-        match connection.prepare(settings, create) {
+        // Where the log's companions may not be created, a file without a log can still be read.
+        let fixed = !create && connection.has_no_log();
+        let prepared = if fixed && connection.sqlite.is_readonly(MAIN_DB).unwrap_or(false) {
+            connection.prepare_immutable(settings)
+        } else {
+            match connection.prepare(settings, create) {
+                Err(Failure::Error { error, .. }) if fixed && error.kind() == Kind::Backend => {
+                    connection.prepare_immutable(settings)
+                }
+                prepared => prepared,
+            }
+        };
+        match prepared {
             Ok(true) => Ok(Some(connection)),
             Ok(false) => {
                 connection.close(inside);
@@ -109,9 +128,39 @@ impl Connection {
         }
     }
 
+    /// Whether a reader would miss nothing if it did not look at the log.
+    fn has_no_log(&self) -> bool {
+        std::fs::metadata(beside(&self.path, "-wal")).map_or(true, |log| log.len() == 0)
+    }
+
+    /// Opens the file once more as one that nobody changes, for the time of one verb.
+    fn prepare_immutable(&mut self, settings: &Settings) -> Outcome<bool> {
+        let path = self.path.to_string_lossy();
+        let escaped = path
+            .replace('%', "%25")
+            .replace('?', "%3f")
+            .replace('#', "%23");
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX
+            | OpenFlags::SQLITE_OPEN_URI;
+        let name = format!("file://{escaped}?immutable=1");
+        self.sqlite = rusqlite::Connection::open_with_flags(name, flags)
+            .map_err(|cause| failure(&self.path, "opening the file", &cause))?;
+        self.immutable = true;
+        self.prepare(settings, false)
+    }
+
     /// Sets the connection up; whether there is a table of ours.
     fn prepare(&self, settings: &Settings, create: bool) -> Outcome<bool> {
         let fail = |cause: rusqlite::Error| failure(&self.path, "opening the file", &cause);
+        if create && self.sqlite.is_readonly(MAIN_DB).map_err(fail)? {
+            // Before a statement makes companions with the file's own mode, which would outlive it.
+            let error = error::local(Kind::Backend, false, &self.path, error::READ_ONLY);
+            return Err(Failure::Error {
+                error,
+                broken: true,
+            });
+        }
         // Waiting for locks is ours, so that it can be interrupted and lets `fork` through.
         self.sqlite
             .busy_timeout(std::time::Duration::ZERO)
@@ -182,9 +231,29 @@ impl Connection {
         })
     }
 
-    /// Which file this connection is on.
-    pub(super) fn file(&self) -> FileId {
-        self.claim.0
+    /// Whether it may serve another verb: the path still leads to its file, and others' changes are seen.
+    pub(super) fn is_current(&self) -> bool {
+        !self.immutable && file::identify(&self.path) == Some(self.claim.0)
+    }
+
+    /// Remembers the log, so that it is known again if the file is replaced.
+    pub(super) fn note_log(&self) {
+        if self.log.get().is_none() {
+            self.log.set(file::identify(&beside(&self.path, "-wal")));
+        }
+    }
+
+    /// Closes the connection to a file that is no longer where it was. Its log must not stay beside the one
+    /// that is there now: the library would carry it into that.
+    pub(super) fn close_replaced(self, inside: &Inside) {
+        let (path, log) = (self.path.clone(), self.log.get());
+        self.close(inside);
+        let left = beside(&path, "-wal");
+        if log.is_some() && file::identify(&left) == log {
+            // What cannot be removed makes the next opening fail, or is carried over: nothing better is left.
+            let _ = std::fs::remove_file(left);
+            let _ = std::fs::remove_file(beside(&path, "-shm"));
+        }
     }
 
     /// Closes the connection; the last one on the file carries the write-ahead log into it.
@@ -391,6 +460,13 @@ impl Connection {
             .query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()))
             .map_err(|cause| failure(&self.path, "the ping", &cause))
     }
+}
+
+/// The path of a companion of the file.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Work that nobody waits for any more ends early.

@@ -305,7 +305,7 @@ impl Committer {
     }
 
     fn try_begin(&self, inside: &Inside) -> std::result::Result<Connection, Failure> {
-        let connection = match self.pool.take_writer(&self.settings.path, inside) {
+        let connection = match self.pool.take_writer(inside) {
             Some(connection) => connection,
             None => match Connection::open(&self.settings, true, inside)? {
                 Some(connection) => connection,
@@ -337,7 +337,7 @@ impl Committer {
         }
         let inside = process::enter();
         // Whoever closed the connection has made the checkpoint already.
-        if let Some(connection) = self.pool.take_writer(&self.settings.path, &inside) {
+        if let Some(connection) = self.pool.take_writer(&inside) {
             let outcome = connection.checkpoint(&inside);
             self.pool.put_writer(connection, &inside);
             outcome.map_err(|failure| self.explain(failure).0)?;

@@ -8,6 +8,10 @@ use rusqlite::ErrorCode;
 use crate::error::{Error, Kind};
 use crate::message::BackendName;
 
+/// What to do about a file that may not be written.
+pub(super) const READ_ONLY: &str =
+    "the file or its folder is read-only. Change its permissions, or local.filepath.";
+
 /// An error of the local backend about `path`.
 pub(super) fn local(kind: Kind, retryable: bool, path: &Path, text: impl Display) -> Error {
     Error::backend(
@@ -79,11 +83,9 @@ pub(super) fn sqlite(path: &Path, doing: &str, error: &rusqlite::Error) -> Error
             true,
             "Check that the folder exists and may be written.",
         ),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => (
-            Kind::Backend,
-            false,
-            "The file or its folder is read-only; change its permissions or local.filepath.",
-        ),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            (Kind::Backend, false, READ_ONLY)
+        }
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => (
             Kind::Corrupt,
             false,

@@ -4,11 +4,9 @@
 //! until nobody is, finds all of them here, and closes them first: `SQLite` keeps one table of file locks
 //! for the whole process, and a child that inherited it would believe in locks that only its parent has.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
 
 use super::client::Connection;
-use super::file;
 use crate::process::Inside;
 use crate::wait;
 
@@ -45,26 +43,28 @@ impl Pool {
         pool
     }
 
-    /// The writing connection, if it is open and still on the file that `path` names.
-    pub(super) fn take_writer(&self, path: &Path, inside: &Inside) -> Option<Connection> {
+    /// The writing connection, if it is open and still on the file that its path names.
+    pub(super) fn take_writer(&self, inside: &Inside) -> Option<Connection> {
         let taken = wait::lock(&self.writer).take();
-        still_on(taken, path, inside)
+        current(taken, inside)
     }
 
     pub(super) fn put_writer(&self, connection: Connection, _inside: &Inside) {
+        connection.note_log();
         *wait::lock(&self.writer) = Some(connection);
     }
 
-    /// A reading connection, if one is free and still on the file that `path` names.
-    pub(super) fn take_reader(&self, path: &Path, inside: &Inside) -> (Option<Connection>, Taken) {
+    /// A reading connection, if one is free and still on the file that its path names.
+    pub(super) fn take_reader(&self, inside: &Inside) -> (Option<Connection>, Taken) {
         let (taken, closed) = {
             let mut readers = wait::lock(&self.readers);
             (readers.free.pop(), readers.closed)
         };
-        (still_on(taken, path, inside), Taken(closed))
+        (current(taken, inside), Taken(closed))
     }
 
     pub(super) fn put_reader(&self, connection: Connection, taken: Taken, inside: &Inside) {
+        connection.note_log();
         let mut readers = wait::lock(&self.readers);
         if readers.closed == taken.0 && readers.free.len() < KEPT {
             readers.free.push(connection);
@@ -90,12 +90,12 @@ impl Pool {
 }
 
 /// Deleted or replaced by somebody: the next verb goes to the file that the path names.
-fn still_on(taken: Option<Connection>, path: &Path, inside: &Inside) -> Option<Connection> {
+fn current(taken: Option<Connection>, inside: &Inside) -> Option<Connection> {
     let connection = taken?;
-    if file::identify(path) == Some(connection.file()) {
+    if connection.is_current() {
         return Some(connection);
     }
-    connection.close(inside);
+    connection.close_replaced(inside);
     None
 }
 

@@ -35,7 +35,7 @@ impl Readers {
         let deadline = Instant::now() + self.busy_timeout;
         loop {
             let inside = process::enter();
-            let (free, taken) = self.pool.take_reader(&self.settings.path, &inside);
+            let (free, taken) = self.pool.take_reader(&inside);
             let opened = match free {
                 Some(connection) => Ok(Some(connection)),
                 None => Connection::open(&self.settings, false, &inside),

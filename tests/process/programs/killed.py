@@ -1,7 +1,7 @@
 """A program that writes until it is killed, and notes what it is about to do and what has returned.
 
-Arguments: the file, the file of its notes, a prefix for its keys, a seed. Every key belongs to one thread. A note
-is one line, appended by one system call:
+Arguments: the file, the file of its notes, a prefix for its keys, a seed. Every key belongs to one thread.
+Notes are whole lines, appended by one system call:
 
     try KEY STATE      about to bring a key into a state, by a direct verb
     done KEY STATE     that verb has returned

@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 import time
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
 from TetherDB import DB, QueueFull
 
@@ -106,7 +106,7 @@ class Work:
             work()
 
 
-def leave(way: str, db: DB, seconds: float, use: Callable[[], None]) -> NoReturn | None:
+def leave(way: str, db: DB, seconds: float, use: Callable[[], None]) -> None:
     time.sleep(seconds)
     match way:
         case "exit":
@@ -123,12 +123,16 @@ def leave(way: str, db: DB, seconds: float, use: Callable[[], None]) -> NoReturn
         case "at-exit":
             atexit.register(use)
         case "exit-in-thread":
-            threading.Thread(target=lambda: (use(), sys.exit(9))).start()
+
+            def use_and_exit() -> None:
+                use()
+                sys.exit(9)
+
+            threading.Thread(target=use_and_exit).start()
         case "stop":
             db.stop()
         case _:
             pass
-    return None
 
 
 def main() -> None:

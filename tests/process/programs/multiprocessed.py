@@ -48,14 +48,13 @@ def main() -> None:
     db.write_queue_message("parent-queued", "text")
     if method == "fork":
         inherited = db
-    context = multiprocessing.get_context(method)
-    children = [context.Process(target=work, args=(number, path)) for number in range(4)]
+    children = [multiprocessing.Process(target=work, args=(number, path)) for number in range(4)]
     for child in children:
         child.start()
     for child in children:
         child.join(50)
         assert child.exitcode == 0, child.exitcode
-    with context.Pool(2) as pool:
+    with multiprocessing.Pool(2) as pool:
         assert pool.starmap(work, [(number, path) for number in range(4, 12)]) == list(range(4, 12))
         pool.close()
         pool.join()
