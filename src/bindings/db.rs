@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use pyo3::exceptions::{PyException, PyRuntimeError, PyTypeError};
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
@@ -60,10 +61,7 @@ impl DB {
         }
         // After `fork`: a store of this process's own. The inherited one is the parent's, and is neither
         // used nor closed.
-        let on_error = open
-            .channel
-            .on_error()
-            .map(|on_error| on_error.clone_ref(py));
+        let on_error = open.channel.on_error(py);
         let new = Arc::new(Open::new(py, open.store.config().clone(), on_error));
         // Another thread of the child may have been faster: then its store is the one.
         let seen = self.open.compare_and_swap(&open, Some(Arc::clone(&new)));
@@ -677,6 +675,19 @@ impl DB {
             error.value(py).setattr("__context__", value)?;
         }
         stopped
+    }
+
+    fn __traverse__(&self, visit: PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match &*self.open.load() {
+            Some(open) => open.channel.traverse(&visit),
+            None => Ok(()),
+        }
+    }
+
+    fn __clear__(&self) {
+        if let Some(open) = &*self.open.load() {
+            open.channel.clear();
+        }
     }
 
     fn __repr__(&self, py: Python<'_>) -> PyResult<String> {

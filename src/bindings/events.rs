@@ -12,6 +12,7 @@ use std::sync::{
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -26,6 +27,8 @@ use crate::wait::{self, SLICE};
 const MOST_LINES: usize = 100_000;
 /// How long the notifier waits for more before it ends.
 const IDLE: Duration = Duration::from_secs(1);
+/// How long a verb waits for a line that another thread is logging.
+const OTHERS_PATIENCE: Duration = Duration::from_millis(200);
 /// How long the end of the program waits for calls into the user's code.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
@@ -34,7 +37,7 @@ type Call = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 /// What one `DB` has to tell Python.
 pub(super) struct Channel {
     logging: Logging,
-    on_error: Option<Py<PyAny>>,
+    on_error: Mutex<Option<Py<PyAny>>>,
     state: Mutex<State>,
     /// Something was put in, or everything was taken out.
     changed: Condvar,
@@ -65,7 +68,7 @@ impl Channel {
     ) -> Arc<Self> {
         let channel = Arc::new(Self {
             logging,
-            on_error,
+            on_error: Mutex::new(on_error),
             state: Mutex::default(),
             changed: Condvar::new(),
             generation: process::generation(),
@@ -76,8 +79,23 @@ impl Channel {
         channel
     }
 
-    pub(super) fn on_error(&self) -> Option<&Py<PyAny>> {
-        self.on_error.as_ref()
+    pub(super) fn on_error(&self, py: Python<'_>) -> Option<Py<PyAny>> {
+        let on_error = wait::lock(&self.on_error);
+        on_error.as_ref().map(|on_error| on_error.clone_ref(py))
+    }
+
+    /// Shows the collector what is held for the `DB`: `on_error` often holds the `DB` in turn.
+    pub(super) fn traverse(&self, visit: &PyVisit<'_>) -> Result<(), PyTraverseError> {
+        match self.on_error.try_lock() {
+            Ok(on_error) => visit.call(&*on_error),
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Lets go of `on_error`, at the collector's word.
+    pub(super) fn clear(&self) {
+        let on_error = wait::lock(&self.on_error).take();
+        drop(on_error);
     }
 
     pub(super) fn logs_debug(&self) -> bool {
@@ -194,8 +212,10 @@ impl Channel {
     }
 
     /// Returns once every line put in before has been logged, so that it stands in the log when the verb
-    /// that caused it returns.
+    /// that caused it returns. Another thread's log call is waited for only so long: its handler may be
+    /// waiting for a lock that this thread holds.
     pub(super) fn sync(&self, py: Python<'_>) -> PyResult<()> {
+        let deadline = Instant::now() + OTHERS_PATIENCE;
         loop {
             {
                 let state = wait::lock(&self.state);
@@ -205,6 +225,9 @@ impl Channel {
                     other => other.is_some(),
                 };
                 if !other && state.lines.is_empty() && state.dropped == 0 {
+                    return Ok(());
+                }
+                if other && Instant::now() >= deadline {
                     return Ok(());
                 }
             }
@@ -274,7 +297,7 @@ impl Events for Sender {
     }
 
     fn given_up(&self, failed: Failed) {
-        if self.0.on_error.is_none() {
+        if wait::lock(&self.0.on_error).is_none() {
             return;
         }
         let channel = Arc::downgrade(&self.0);
@@ -282,7 +305,7 @@ impl Events for Sender {
             let Some(channel) = channel.upgrade() else {
                 return Ok(());
             };
-            let Some(on_error) = channel.on_error() else {
+            let Some(on_error) = channel.on_error(py) else {
                 return Ok(());
             };
             let exception = errors::to_python(py, &failed.error).into_value(py);

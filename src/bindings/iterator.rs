@@ -3,11 +3,13 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
 use super::db::DB;
 use super::{errors, json};
 use crate::message::BackendName;
+use crate::store::Listing;
 use crate::wait;
 
 /// A lazy iterator of `(key, value)` pairs, from ``DB.iter_messages``.
@@ -26,6 +28,8 @@ struct State {
     /// Where the next page starts.
     marker: Option<String>,
     exhausted: bool,
+    /// A call is fetching a page; another one would fetch the same.
+    busy: bool,
     /// A page failed: from here on one record at a time, so that all before the one at fault come out.
     careful: bool,
 }
@@ -56,41 +60,47 @@ impl MessageIterator {
     }
 
     fn next_entry(&self, py: Python<'_>) -> PyResult<Option<(String, String)>> {
-        let mut entry = self.take();
-        if entry.is_none() {
-            let (marker, exhausted, careful) = {
-                let state = wait::lock(&self.state);
-                (state.marker.clone(), state.exhausted, state.careful)
-            };
-            if exhausted {
+        let (marker, careful) = {
+            let mut state = wait::lock(&self.state);
+            if state.busy {
+                return Err(PyValueError::new_err(
+                    "this iterator is in use by another call. Give each thread its own iter_messages().",
+                ));
+            }
+            if let Some(entry) = state.page.pop_front() {
+                return Ok(Some(entry));
+            }
+            if state.exhausted {
                 return Ok(None);
             }
-            let page = |size| {
-                let db = self.db.get();
-                db.page(py, self.backend, &self.bucket, marker.as_deref(), size)
-            };
-            let listing = if careful {
-                page(1)?
-            } else {
-                match page(self.page_size) {
-                    Err(error) if errors::is_backend_error(py, &error) => {
-                        wait::lock(&self.state).careful = true;
-                        page(1)?
-                    }
-                    other => other?,
-                }
-            };
-            let mut state = wait::lock(&self.state);
-            state.exhausted = listing.next_marker.is_none();
-            state.marker = listing.next_marker;
-            state.page = listing.entries.into();
-            entry = state.page.pop_front();
-        }
-        Ok(entry)
+            state.busy = true;
+            (state.marker.clone(), state.careful)
+        };
+        let fetched = self.fetch(py, marker.as_deref(), careful);
+        let mut state = wait::lock(&self.state);
+        state.busy = false;
+        let listing = fetched?;
+        state.exhausted = listing.next_marker.is_none();
+        state.marker = listing.next_marker;
+        state.page = listing.entries.into();
+        Ok(state.page.pop_front())
     }
 
-    fn take(&self) -> Option<(String, String)> {
-        wait::lock(&self.state).page.pop_front()
+    fn fetch(&self, py: Python<'_>, marker: Option<&str>, careful: bool) -> PyResult<Listing> {
+        let page = |size| {
+            let db = self.db.get();
+            db.page(py, self.backend, &self.bucket, marker, size)
+        };
+        if careful {
+            return page(1);
+        }
+        match page(self.page_size) {
+            Err(error) if errors::is_backend_error(py, &error) => {
+                wait::lock(&self.state).careful = true;
+                page(1)
+            }
+            other => other,
+        }
     }
 }
 

@@ -104,7 +104,12 @@ impl<'a> Section<'a> {
                 self.problem(key, "expected a non-empty string without NUL characters.");
                 None
             }
-            _ => self.mismatch(key, "a string", &given),
+            // By its type alone: it may be a secret.
+            other => {
+                let text = format!("expected a string, got {}.", other.type_name());
+                self.problem(key, &text);
+                None
+            }
         }
     }
 
@@ -215,6 +220,11 @@ impl<'a> Section<'a> {
                 FileContent::Unreadable
             };
         };
+        let text = path.to_string_lossy();
+        if text.contains('\n') || text.starts_with("-----BEGIN") {
+            self.problem(key, "expected the path of a file, got the content of one.");
+            return FileContent::Unreadable;
+        }
         match std::fs::read(&path) {
             Ok(bytes) => FileContent::Read(bytes),
             Err(error) => {

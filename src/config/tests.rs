@@ -143,6 +143,13 @@ fn remote_sections_are_validated_whole() {
 fn secrets_are_never_shown() {
     let text = problem(r#"{"etcd": {"username": "u", "password": ["hunter2"]}}"#);
     assert!(!text.contains("hunter2"), "{text}");
+    let text = problem(r#"{"etcd": {"username": "u", "password": 20261234}}"#);
+    assert!(!text.contains("20261234"), "{text}");
+    let text = problem(r#"{"etcd": {"cert_file": "c", "key_file": "-----BEGIN KEY-----\nabc"}}"#);
+    assert!(
+        !text.contains("BEGIN") && text.contains("content"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -193,17 +193,19 @@ impl Lane {
         self.room.notify_all();
     }
 
-    /// What was given up and no `DeliveryError` has carried yet; from now on one has.
-    pub fn take_unreported(&self) -> Vec<Failed> {
+    /// What was given up and no `DeliveryError` has carried yet, and how many more there were that are no
+    /// longer kept; from now on one has.
+    pub fn take_unreported(&self) -> (Vec<Failed>, u64) {
         let mut ledger = wait::lock(&self.ledger);
-        ledger
+        let failed = ledger
             .kept
             .iter_mut()
             .filter_map(|kept| {
                 let reported = std::mem::replace(&mut kept.reported, true);
                 (!reported).then(|| kept.failed.clone())
             })
-            .collect()
+            .collect();
+        (failed, std::mem::take(&mut ledger.forgotten))
     }
 
     /// What was given up and is kept.

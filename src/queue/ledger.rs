@@ -22,6 +22,8 @@ pub(super) struct Ledger {
     last_error: Option<Error>,
     /// Given up, newest last.
     pub(super) kept: VecDeque<Kept>,
+    /// Given up and no longer kept, for lack of room, before a `DeliveryError` carried them.
+    pub(super) forgotten: u64,
     /// Unsettled messages of each flush round, the first being `first_round`.
     rounds: VecDeque<usize>,
     first_round: u32,
@@ -60,6 +62,7 @@ impl Ledger {
             batches: 0,
             last_error: None,
             kept: VecDeque::new(),
+            forgotten: 0,
             rounds: VecDeque::from([0]),
             first_round: 0,
             due_round: None,
@@ -219,8 +222,10 @@ impl Ledger {
 
     /// Keeps a given-up message, at most `most` of them.
     pub(super) fn keep(&mut self, failed: Failed, most: usize) {
-        if self.kept.len() >= most {
-            self.kept.pop_front();
+        if self.kept.len() >= most
+            && let Some(oldest) = self.kept.pop_front()
+        {
+            self.forgotten += u64::from(!oldest.reported);
         }
         self.kept.push_back(Kept {
             failed,

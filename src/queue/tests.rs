@@ -314,8 +314,8 @@ fn a_hopeless_message_is_handed_back_and_its_neighbours_arrive() {
     assert!(matches!(receipt.outcome(), Some(Err(_))));
     assert_eq!(lock(&bench.events.given_up).len(), 1);
     assert_eq!(bench.lane.failed_messages().len(), 1);
-    assert_eq!(bench.lane.take_unreported().len(), 1);
-    assert!(bench.lane.take_unreported().is_empty(), "reported once");
+    assert_eq!(bench.lane.take_unreported().0.len(), 1);
+    assert!(bench.lane.take_unreported().0.is_empty(), "reported once");
 }
 
 #[test]
@@ -442,7 +442,7 @@ fn stop_hands_back_what_could_not_be_delivered_in_time() {
     bench.run();
     bench.put("waits", "1");
     bench.lane.stop(Some(Instant::now()), &Never).unwrap();
-    let failed = bench.lane.take_unreported();
+    let (failed, _) = bench.lane.take_unreported();
     let keys: Vec<_> = failed.iter().map(|failed| failed.message.key()).collect();
     assert_eq!(keys, ["travels", "waits"]);
     // The late answer of a request that was handed back changes nothing.

@@ -333,18 +333,25 @@ impl Store {
     }
 
     fn report_failed(&self) -> Result<()> {
-        let failed: Vec<Failed> = self
-            .lanes
-            .iter()
-            .flat_map(|lane| lane.take_unreported())
-            .collect();
+        let mut failed: Vec<Failed> = Vec::new();
+        let mut forgotten = 0;
+        for lane in &self.lanes {
+            let (more, lost) = lane.take_unreported();
+            failed.extend(more);
+            forgotten += lost;
+        }
         let Some(first) = failed.first() else {
             return Ok(());
         };
+        let kept = if forgotten == 0 {
+            "All are in .failed, and kept".to_owned()
+        } else {
+            format!("The last {} are in .failed, and kept", failed.len())
+        };
         let text = format!(
-            "{} queued message(s) were given up; the first is {}: {} All are in .failed, and kept: see \
-             failed_messages(), retry_failed() and drop_failed().",
-            failed.len(),
+            "{} queued message(s) were given up, such as {}: {} {kept}: see failed_messages(), \
+             retry_failed() and drop_failed().",
+            failed.len() as u64 + forgotten,
             crate::message::quote(first.message.key()),
             first.error
         );

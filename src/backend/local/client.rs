@@ -263,18 +263,19 @@ impl Connection {
         self.claim.release(inside);
     }
 
-    /// Carries the write-ahead log into the file and empties it, as far as other readers allow.
-    pub(super) fn checkpoint(&self, _: &Inside) -> Outcome<()> {
-        self.sqlite
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
-            .or_else(|cause| {
-                if error::is_busy(&cause) {
-                    Ok(())
-                } else {
-                    Err(cause)
-                }
-            })
-            .map_err(|cause| failure(&self.path, "the checkpoint", &cause))
+    /// Carries the write-ahead log into the file and empties it, as far as other readers allow; whether all
+    /// of it.
+    pub(super) fn checkpoint(&self, _: &Inside) -> Outcome<bool> {
+        let blocked = self
+            .sqlite
+            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| {
+                row.get::<_, i64>(0)
+            });
+        match blocked {
+            Ok(blocked) => Ok(blocked == 0),
+            Err(cause) if error::is_busy(&cause) => Ok(false),
+            Err(cause) => Err(failure(&self.path, "the checkpoint", &cause)),
+        }
     }
 
     /// Begins a write transaction.

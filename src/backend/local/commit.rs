@@ -340,9 +340,11 @@ impl Committer {
         if let Some(connection) = self.pool.take_writer(&inside) {
             let outcome = connection.checkpoint(&inside);
             self.pool.put_writer(connection, &inside);
-            outcome.map_err(|failure| self.explain(failure).0)?;
+            // What a reader has blocked is left for the next time.
+            seat.written = !outcome.map_err(|failure| self.explain(failure).0)?;
+        } else {
+            seat.written = false;
         }
-        seat.written = false;
         Ok(())
     }
 
