@@ -27,7 +27,14 @@ pub fn generation() -> u64 {
 /// Proof that this thread is inside the library, so that no `fork` happens meanwhile.
 pub struct Inside {
     /// None for the forking thread, which has the gate for itself.
-    _guard: Option<RwLockReadGuard<'static, ()>>,
+    guard: Option<RwLockReadGuard<'static, ()>>,
+}
+
+impl Inside {
+    /// Whether this thread is forking: then nothing may stay open.
+    pub fn is_forking(&self) -> bool {
+        self.guard.is_none()
+    }
 }
 
 /// Enters the library; whoever calls into it passes the proof along.
@@ -36,8 +43,12 @@ pub struct Inside {
 /// to the interpreter: `fork` waits for all who are inside, and whoever comes later waits for `fork`, which
 /// needs the interpreter.
 pub fn enter() -> Inside {
+    // A hook of the program's own, run while this thread forks, may use a handle.
+    if FORKING.with_borrow(Option::is_some) {
+        return Inside { guard: None };
+    }
     Inside {
-        _guard: Some(FORK_GATE.read().unwrap_or_else(PoisonError::into_inner)),
+        guard: Some(FORK_GATE.read().unwrap_or_else(PoisonError::into_inner)),
     }
 }
 
@@ -49,7 +60,7 @@ pub fn before_fork(prepare: impl FnOnce(&Inside)) {
     FORKING.set(Some(
         FORK_GATE.write().unwrap_or_else(PoisonError::into_inner),
     ));
-    prepare(&Inside { _guard: None });
+    prepare(&Inside { guard: None });
 }
 
 /// Lets the threads in again; in the child, starts a new generation first.

@@ -4,8 +4,10 @@
 //! included, is handed to the `json` module itself, so that the result is the same by construction.
 
 use std::fmt::Write;
+use std::thread;
 
 use jiter::{PythonParse, StringCacheMode};
+use pyo3::exceptions::{PyRecursionError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
@@ -161,17 +163,33 @@ pub(super) fn decode<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, Py
         return Ok(value);
     }
     // Not an object after all, or something only the `json` module reads: NaN, lone surrogates, depth.
-    match loads(py)?.call1((text,)) {
-        Ok(value) => Ok(value),
-        Err(error) if is_refusal(py, &error) => Ok(PyString::new(py, text).into_any()),
-        Err(error) => Err(error),
+    let value = match loads(py)?.call1((text,)) {
+        Err(error) if error.is_instance_of::<PyRecursionError>(py) => load_afresh(py, text),
+        other => other,
+    };
+    match value {
+        Err(error)
+            if error.is_instance_of::<PyValueError>(py)
+                || error.is_instance_of::<PyRecursionError>(py) =>
+        {
+            Ok(PyString::new(py, text).into_any())
+        }
+        other => other,
     }
 }
 
-/// Whether `json.loads` says that this is no JSON it can read.
-fn is_refusal(py: Python<'_>, error: &PyErr) -> bool {
-    error.is_instance_of::<pyo3::exceptions::PyValueError>(py)
-        || error.is_instance_of::<pyo3::exceptions::PyRecursionError>(py)
+/// On a stack of its own, so that what a deep text reads as does not depend on where it is read.
+fn load_afresh<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
+    let loaded = py.detach(|| {
+        thread::scope(|scope| {
+            let load = || Python::attach(|py| loads(py)?.call1((text,)).map(Bound::unbind));
+            scope.spawn(load).join().ok()
+        })
+    });
+    match loaded {
+        Some(value) => value.map(|value| value.into_bound(py)),
+        None => Err(PyRecursionError::new_err("the text is nested too deeply.")),
+    }
 }
 
 fn dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {

@@ -22,7 +22,7 @@ use pyo3::prelude::*;
 /// The extension module; `TetherDB/__init__.py` gives it its public name.
 #[pymodule(name = "_tetherdb")]
 mod tetherdb_module {
-    use super::{Bound, PyModule, PyModuleMethods, PyResult};
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, runtime};
 
     #[pymodule_export]
     use super::db::DB;
@@ -33,6 +33,7 @@ mod tetherdb_module {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        module.add("__version__", env!("CARGO_PKG_VERSION"))
+        module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+        runtime::watch_fork(module.py())
     }
 }

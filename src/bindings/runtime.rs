@@ -6,7 +6,7 @@ use std::thread;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::PyDict;
+use pyo3::types::{PyCFunction, PyDict};
 
 use super::{errors, events};
 use crate::error::{Error, Kind, Result};
@@ -92,7 +92,18 @@ pub(super) fn aside<T: Send + 'static>(
     })
 }
 
-/// At the first `DB`: asks Python to tell us of `fork` and of its end.
+/// At import: asks Python to tell us of `fork`. Early, so that our hooks are the last before it and the
+/// first after it, and a program's own hooks may use a handle.
+pub(super) fn watch_fork(py: Python<'_>) -> PyResult<()> {
+    register_at_fork(
+        py,
+        wrap_pyfunction!(before_fork, py)?,
+        wrap_pyfunction!(after_fork_in_parent, py)?,
+        wrap_pyfunction!(after_fork_in_child, py)?,
+    )
+}
+
+/// At the first `DB`: asks Python to tell us of its end, and of `fork` for the sake of the log.
 ///
 /// After `import logging`, for two reasons: so that we are asked before logging shuts down, and so that
 /// our hook before `fork` comes before that of logging, which locks what a line may need.
@@ -102,43 +113,56 @@ pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
         py.import("logging")?;
         let hook = wrap_pyfunction!(at_exit, py)?;
         py.import("atexit")?.call_method1("register", (hook,))?;
-        let os = py.import("os")?;
-        if os.hasattr("register_at_fork")? {
-            let hooks = PyDict::new(py);
-            hooks.set_item("before", wrap_pyfunction!(before_fork, py)?)?;
-            hooks.set_item(
-                "after_in_parent",
-                wrap_pyfunction!(after_fork_in_parent, py)?,
-            )?;
-            hooks.set_item("after_in_child", wrap_pyfunction!(after_fork_in_child, py)?)?;
-            os.call_method("register_at_fork", (), Some(&hooks))?;
-        }
-        Ok(())
+        let reopen = wrap_pyfunction!(open_log, py)?;
+        register_at_fork(py, wrap_pyfunction!(close_log, py)?, reopen.clone(), reopen)
     };
     WATCHING.get_or_try_init(py, watch).copied()
 }
 
+fn register_at_fork<'py>(
+    py: Python<'py>,
+    before: Bound<'py, PyCFunction>,
+    in_parent: Bound<'py, PyCFunction>,
+    in_child: Bound<'py, PyCFunction>,
+) -> PyResult<()> {
+    let os = py.import("os")?;
+    if !os.hasattr("register_at_fork")? {
+        return Ok(());
+    }
+    let hooks = PyDict::new(py);
+    hooks.set_item("before", before)?;
+    hooks.set_item("after_in_parent", in_parent)?;
+    hooks.set_item("after_in_child", in_child)?;
+    os.call_method("register_at_fork", (), Some(&hooks))
+        .map(drop)
+}
+
+#[pyfunction]
+fn close_log(py: Python<'_>) {
+    py.detach(events::before_fork);
+}
+
+#[pyfunction]
+fn open_log() {
+    events::after_fork();
+}
+
 #[pyfunction]
 fn before_fork(py: Python<'_>) {
-    py.detach(|| {
-        events::before_fork();
-        process::before_fork(store::close_files);
-    });
+    py.detach(|| process::before_fork(store::close_files));
 }
 
 #[pyfunction]
 fn after_fork_in_parent() {
     process::after_fork(false);
-    events::after_fork();
 }
 
 #[pyfunction]
 fn after_fork_in_child() {
-    // Before the gates open: nobody else is there yet.
+    // Before the gate opens: nobody else is there yet.
     store::forget_all();
     events::forget_all();
     process::after_fork(true);
-    events::after_fork();
 }
 
 #[pyfunction]

@@ -49,7 +49,11 @@ impl Pool {
         current(taken, inside)
     }
 
-    pub(super) fn put_writer(&self, connection: Connection, _inside: &Inside) {
+    pub(super) fn put_writer(&self, connection: Connection, inside: &Inside) {
+        if inside.is_forking() {
+            connection.close(inside);
+            return;
+        }
         connection.note_log();
         *wait::lock(&self.writer) = Some(connection);
     }
@@ -66,7 +70,7 @@ impl Pool {
     pub(super) fn put_reader(&self, connection: Connection, taken: Taken, inside: &Inside) {
         connection.note_log();
         let mut readers = wait::lock(&self.readers);
-        if readers.closed == taken.0 && readers.free.len() < KEPT {
+        if !inside.is_forking() && readers.closed == taken.0 && readers.free.len() < KEPT {
             readers.free.push(connection);
             return;
         }
