@@ -12,6 +12,7 @@ mod config;
 mod db;
 mod errors;
 mod events;
+mod handle;
 mod iterator;
 mod json;
 mod receipt;

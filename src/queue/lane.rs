@@ -256,7 +256,7 @@ impl Lane {
             let mut ledger = wait::lock(&self.ledger);
             let mut intake = wait::lock(&self.intake);
             ledger.absorb(&mut intake);
-            for waiting in ledger.give_up_all(error) {
+            for waiting in ledger.give_up_all() {
                 intake.pending -= 1;
                 intake.pending_bytes -= waiting.message.size();
                 let failed = self.failed(&waiting, error);

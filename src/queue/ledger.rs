@@ -103,11 +103,10 @@ impl Ledger {
     }
 
     /// Gives up everything that is not delivered, and disowns the requests that are still out.
-    pub(super) fn give_up_all(&mut self, error: &Error) -> Vec<Waiting> {
+    pub(super) fn give_up_all(&mut self) -> Vec<Waiting> {
         self.tenure += 1;
         self.requests = 0;
         self.paused_until = None;
-        self.last_error = Some(error.clone());
         let all = self.order.take_out_all();
         for waiting in &all {
             self.leave_round(waiting.round);

@@ -1,11 +1,11 @@
-//! The only code that talks to the `SQLite` library: one connection, and what is said over it.
+//! One connection, and what is said over it. With `open.rs` the only code that talks to `SQLite`.
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{MAIN_DB, OpenFlags, params, params_from_iter};
+use rusqlite::{params, params_from_iter};
 
 use super::error;
 use super::file::{self, Claim, FileId};
@@ -16,11 +16,6 @@ use crate::message::{Message, quote};
 use crate::process::Inside;
 use crate::wait::Interrupt;
 
-/// To the letter what `dbm.sqlite3` of `CPython` 3.13 creates.
-const BUILD_TABLE: &str = "CREATE TABLE IF NOT EXISTS Dict (
-    key BLOB UNIQUE NOT NULL,
-    value BLOB NOT NULL
-  )";
 /// `REPLACE`, as `dbm.sqlite3` writes, so that triggers others put into the file fire alike.
 const WRITE: &str = "REPLACE INTO Dict (key, value) VALUES (?, ?)";
 const READ: &str = "SELECT value FROM Dict WHERE key = ?";
@@ -32,8 +27,6 @@ static WRITE_MANY: LazyLock<String> = LazyLock::new(|| {
     let rows = ["(?, ?)"; ROWS].join(", ");
     format!("REPLACE INTO Dict (key, value) VALUES {rows}")
 });
-/// Pages of the cache, in KiB: at the library's 2 MiB random writes to a large file cost several times as much.
-const CACHE_KIB: i32 = 16 * 1024;
 
 /// How a connection is opened.
 #[derive(Debug, Clone)]
@@ -57,180 +50,18 @@ pub(super) enum Failure {
 
 /// One connection to the file.
 pub(super) struct Connection {
-    sqlite: rusqlite::Connection,
-    claim: Claim,
-    path: PathBuf,
+    pub(super) sqlite: rusqlite::Connection,
+    pub(super) claim: Claim,
+    pub(super) path: PathBuf,
     /// The write-ahead log beside the file, once there is one: as long as we are open, it stays the same.
-    log: Cell<Option<FileId>>,
+    pub(super) log: Cell<Option<FileId>>,
     /// The file cannot change, or so we told the library: it never looks again.
-    immutable: bool,
+    pub(super) immutable: bool,
 }
 
-type Outcome<T> = std::result::Result<T, Failure>;
+pub(super) type Outcome<T> = std::result::Result<T, Failure>;
 
 impl Connection {
-    /// Opens the file, creating it and its table if `create`. `None`: there is nothing to open.
-    pub(super) fn open(
-        settings: &Settings,
-        create: bool,
-        inside: &Inside,
-    ) -> Outcome<Option<Self>> {
-        let path = &settings.path;
-        let mode = create.then_some(settings.mode);
-        let claim = match file::claim(path, mode, inside) {
-            Ok(Some(claim)) => claim,
-            Ok(None) => return Ok(None),
-            Err(error) => {
-                return Err(Failure::Error {
-                    error,
-                    broken: true,
-                });
-            }
-        };
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let opened = rusqlite::Connection::open_with_flags(path, flags);
-        let (sqlite, claim) = match opened {
-            Ok(sqlite) => (sqlite, claim),
-            Err(cause) => {
-                claim.release(inside);
-                return Err(failure(path, "opening the file", &cause));
-            }
-        };
-        let mut connection = Self {
-            sqlite,
-            claim,
-            path: path.clone(),
-            log: Cell::new(None),
-            immutable: false,
-        };
-        // Where the log's companions may not be created, a file without a log can still be read.
-        let fixed = !create && connection.has_no_log();
-        let prepared = if fixed && connection.sqlite.is_readonly(MAIN_DB).unwrap_or(false) {
-            connection.prepare_immutable(settings)
-        } else {
-            match connection.prepare(settings, create) {
-                Err(Failure::Error { error, .. }) if fixed && error.kind() == Kind::Backend => {
-                    connection.prepare_immutable(settings)
-                }
-                prepared => prepared,
-            }
-        };
-        match prepared {
-            Ok(true) => Ok(Some(connection)),
-            Ok(false) => {
-                connection.close(inside);
-                Ok(None)
-            }
-            Err(failure) => {
-                connection.close(inside);
-                Err(failure)
-            }
-        }
-    }
-
-    /// Whether a reader would miss nothing if it did not look at the log.
-    fn has_no_log(&self) -> bool {
-        std::fs::metadata(beside(&self.path, "-wal")).map_or(true, |log| log.len() == 0)
-    }
-
-    /// Opens the file once more as one that nobody changes, for the time of one verb.
-    fn prepare_immutable(&mut self, settings: &Settings) -> Outcome<bool> {
-        let path = self.path.to_string_lossy();
-        let escaped = path
-            .replace('%', "%25")
-            .replace('?', "%3f")
-            .replace('#', "%23");
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_URI;
-        let name = format!("file://{escaped}?immutable=1");
-        self.sqlite = rusqlite::Connection::open_with_flags(name, flags)
-            .map_err(|cause| failure(&self.path, "opening the file", &cause))?;
-        self.immutable = true;
-        self.prepare(settings, false)
-    }
-
-    /// Sets the connection up; whether there is a table of ours.
-    fn prepare(&self, settings: &Settings, create: bool) -> Outcome<bool> {
-        let fail = |cause: rusqlite::Error| failure(&self.path, "opening the file", &cause);
-        if create && self.sqlite.is_readonly(MAIN_DB).map_err(fail)? {
-            // Before a statement makes companions with the file's own mode, which would outlive it.
-            let error = error::local(Kind::Backend, false, &self.path, error::READ_ONLY);
-            return Err(Failure::Error {
-                error,
-                broken: true,
-            });
-        }
-        // Waiting for locks is ours, so that it can be interrupted and lets `fork` through.
-        self.sqlite
-            .busy_timeout(std::time::Duration::ZERO)
-            .map_err(fail)?;
-        self.sqlite.set_prepared_statement_cache_capacity(16);
-        let synchronous = match settings.synchronous {
-            Synchronous::Full => "FULL",
-            Synchronous::Normal => "NORMAL",
-            Synchronous::Off => "OFF",
-        };
-        self.sqlite
-            .execute_batch(&format!(
-                "PRAGMA synchronous = {synchronous}; PRAGMA fullfsync = {}; PRAGMA cache_size = -{CACHE_KIB};",
-                settings.synchronous == Synchronous::Full
-            ))
-            .map_err(fail)?;
-        let (ours, others) = self.count_tables().map_err(fail)?;
-        if ours > 0 {
-            self.check_columns()?;
-        } else if others > 0 {
-            let error = file::foreign(&self.path, "is an SQLite database of another program");
-            return Err(Failure::Error {
-                error,
-                broken: true,
-            });
-        } else if !create {
-            return Ok(false);
-        }
-        if create {
-            self.sqlite
-                .query_row("PRAGMA journal_mode = WAL", (), |_| Ok(()))
-                .map_err(fail)?;
-            self.sqlite.execute_batch(BUILD_TABLE).map_err(fail)?;
-        }
-        Ok(true)
-    }
-
-    /// Tables of our name, and whatever else there is. Asked at once: another writer may just create ours.
-    fn count_tables(&self) -> rusqlite::Result<(i64, i64)> {
-        self.sqlite.query_row(
-            "SELECT count(*) FILTER (WHERE type = 'table' AND name = 'Dict' COLLATE NOCASE),
-                    count(*) FILTER (WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\')
-             FROM sqlite_schema",
-            (),
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )
-    }
-
-    fn check_columns(&self) -> Outcome<()> {
-        let read = || -> rusqlite::Result<Vec<String>> {
-            let mut statement = self
-                .sqlite
-                .prepare("SELECT name FROM pragma_table_info('Dict')")?;
-            let names = statement.query_map((), |row| row.get::<_, String>(0))?;
-            names.collect()
-        };
-        let names = read().map_err(|cause| failure(&self.path, "opening the file", &cause))?;
-        if names == ["key", "value"] {
-            return Ok(());
-        }
-        let text = format!(
-            "has a table Dict with the columns {} instead of key, value",
-            names.join(", ")
-        );
-        Err(Failure::Error {
-            error: file::foreign(&self.path, &text),
-            broken: true,
-        })
-    }
-
     /// Whether it may serve another verb: the path still leads to its file, and others' changes are seen.
     pub(super) fn is_current(&self) -> bool {
         !self.immutable && file::identify(&self.path) == Some(self.claim.0)
@@ -464,7 +295,7 @@ impl Connection {
 }
 
 /// The path of a companion of the file.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
@@ -478,7 +309,7 @@ fn go_on(interrupt: &dyn Interrupt) -> Outcome<()> {
     Ok(())
 }
 
-fn failure(path: &Path, doing: &str, cause: &rusqlite::Error) -> Failure {
+pub(super) fn failure(path: &Path, doing: &str, cause: &rusqlite::Error) -> Failure {
     if error::is_busy(cause) {
         return Failure::Busy;
     }

@@ -1,6 +1,6 @@
 //! The local backend: one `SQLite` file, to the letter the one that `dbm.sqlite3` of `CPython` 3.13 keeps.
 //!
-//! - [`client`]: the only code that talks to `SQLite`.
+//! - [`client`] and [`open`]: the only code that talks to `SQLite`.
 //! - [`commit`]: the writing side, group commit; [`work`]: what writers want of it.
 //! - [`readers`]: the reading side.
 //! - [`pool`]: the open connections, which `fork` closes.
@@ -11,6 +11,7 @@ mod client;
 mod commit;
 mod error;
 mod file;
+mod open;
 mod pool;
 mod readers;
 #[cfg(test)]
