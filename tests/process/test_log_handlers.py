@@ -42,10 +42,10 @@ HANDLER = """
 
     logging.getLogger().addHandler(Storing())
     logging.getLogger().setLevel(logging.INFO)
-    logging.getLogger("TetherDB").addFilter(is_coming)
     db = DB({"debug": other == "verb", "errors": "log", "local": {"filepath": "store"},
              "queue_batch": {"timeout": 0}})
     app = threading.Thread(target=log, daemon=True)
+    logging.getLogger("TetherDB").addFilter(is_coming)
     app.start()
     assert inside.wait(30)
     if other == "verb":
