@@ -140,8 +140,8 @@ impl Lane {
                 return Step::End;
             }
             ledger.absorb(&mut intake);
-            if intake.closing && !self.is_orphaned() && !ledger.is_urgent() && ledger.is_busy() {
-                // What `stop` asked for is done; producers have come since, so the lane goes on.
+            if intake.closing && !self.is_orphaned() && ledger.is_busy() {
+                // `stop` has waited for all there was; producers have come since, so the lane goes on.
                 intake.closing = false;
                 self.progress.notify_all();
             }

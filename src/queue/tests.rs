@@ -355,13 +355,24 @@ fn what_was_given_up_can_be_sent_again_or_dropped() {
 fn closing_drains_and_ends_the_worker() {
     let bench = Bench::new(config(10), remote(8));
     bench.put("a", "1");
-    lock(&bench.lane.intake).closing = true;
-    bench.lane.urge();
+    bench.lane.orphan();
     assert_eq!(bench.run(), [["a=1"]]);
     assert!(bench.lane.has_worker(), "a request is still out");
     bench.answer(vec![]);
     assert!(matches!(bench.step(), Step::End));
     assert!(!bench.lane.has_worker());
+}
+
+#[test]
+fn a_stop_that_producers_overtake_lets_the_lane_go_on() {
+    let bench = Bench::new(config(10), remote(8));
+    lock(&bench.lane.intake).closing = true;
+    bench.put("a", "1");
+    // Somebody who flushes all the time, too, must not keep `stop` waiting.
+    bench.lane.urge();
+    bench.run();
+    assert!(!lock(&bench.lane.intake).closing);
+    assert!(bench.lane.has_worker());
 }
 
 #[test]

@@ -160,15 +160,16 @@ def run(folder: Path, source: str | Path, *arguments: str, timeout: float = HANG
         return program.finish(timeout)
 
 
-def records(path: Path) -> dict[str, str]:
-    """All records of the file, as the sqlite3 module finds them; the file must be whole.
+def records(path: Path, prefix: str = "") -> dict[str, str]:
+    """The records of the file whose keys begin so, as the sqlite3 module finds them; the file must be whole.
 
     Only while this process has no `DB` open on it.
     """
     assert path.exists()
     with closing(sqlite3.connect(path, timeout=20)) as sqlite:
         assert sqlite.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
-        found = sqlite.execute("SELECT key, value FROM Dict").fetchall()
+        query = "SELECT key, value FROM Dict WHERE key >= ? AND key < ?"
+        found = sqlite.execute(query, (prefix.encode(), prefix.encode() + b"\xff")).fetchall()
     return {key.decode(): value.decode() for key, value in found}
 
 

@@ -79,17 +79,39 @@ class App:
         self.db = DB(config(number), on_error=self.failed)
         self.work = self.db.tether(key="direct")(self.produce)
         assert self.work()
-        self.messages = self.db.iter_messages()
-        next(self.messages)
     def produce(self):
         return {"value": "text"}
     def failed(self, *message):
         pass
 make = App
 """
+RECEIPT = """
+class App:
+    def __init__(self, number):
+        self.db = DB(config(number), on_error=self.failed)
+        self.receipt = self.db.write_queue_message("queued", "text", receipt=True)
+    def failed(self, *message):
+        pass
+make = App
+"""
+ITERATOR = """
+class App:
+    def __init__(self, number):
+        self.db = DB(config(number), on_error=self.failed)
+        self.db.write_message("direct", "text")
+        self.messages = self.db.iter_messages(page_size=1)
+        next(self.messages)
+    def failed(self, *message):
+        pass
+make = App
+"""
 
 
-@pytest.mark.parametrize("make", [METHOD, CLOSURE, TETHERED], ids=["method", "closure", "tethered"])
+@pytest.mark.parametrize(
+    "make",
+    [METHOD, CLOSURE, TETHERED, RECEIPT, ITERATOR],
+    ids=["method", "closure", "tethered", "receipt", "iterator"],
+)
 def test_what_on_error_holds_may_hold_the_handle(tmp_path: Path, make: str) -> None:
     run(tmp_path, PROGRAM, make).quiet()
 

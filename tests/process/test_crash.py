@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .scripts import PROGRAMS, Program, prepare, records
+from .scripts import PROGRAMS, Program, records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,13 +53,12 @@ class Notes:
             what, key, state = line.split()
             {"try": self.tried, "done": self.done, "flushed": self.flushed}[what][key] = int(state)
 
-    def check(self, found: dict[str, str], prefix: str) -> None:
+    def check(self, found: dict[str, str]) -> None:
         versions: dict[str, int] = {}
         for key, text in found.items():
-            if key.startswith(f"{prefix}:"):
-                content = json.loads(text)
-                assert content == value(content["version"]), key
-                versions[key] = content["version"]
+            content = json.loads(text)
+            assert content == value(content["version"]), key
+            versions[key] = content["version"]
         # A direct verb that returned has happened; the one after it may have.
         for key, state in self.tried.items():
             assert versions.get(key, 0) in (self.done.get(key, 0), state), (key, "direct")
@@ -77,54 +76,66 @@ class Notes:
 
 
 def test_kill_at_any_moment_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
-    store = tmp_path / "store"
+    acknowledged = 0
     everything: dict[str, Notes] = {}
     for number, chance in rounds("kill"):
-        with ExitStack() as stack:
-            killed: dict[str, Program] = {}
-            for name in range(chance.choice([1, 1, 2])):
-                prefix = f"{number}.{name}"
-                arguments = (str(store), str(tmp_path / f"notes-{prefix}"), prefix, str(chance.random()))
-                killed[prefix] = stack.enter_context(Program(tmp_path, PROGRAMS / "killed.py", *arguments))
-            if chance.random() < 0.9:
-                for program in killed.values():
-                    program.expect("ready")
-            for program in killed.values():
-                time.sleep(chance.uniform(0.0, 0.3))
-                program.send(signal.SIGKILL)
-            for program in killed.values():
-                # Whoever ended before, ended by a failure of its own.
-                assert program.finish().quiet(-signal.SIGKILL) in ("", "ready\n")
-        notes = {prefix: Notes(tmp_path / f"notes-{prefix}") for prefix in killed}
+        # One file after the other goes through twenty kills.
+        folder = tmp_path / f"{number // 20}"
+        folder.mkdir(exist_ok=True)
+        notes = kill(folder, number, chance)
         everything |= notes
-        if not store.exists():
+        if not (folder / "store").exists():
             assert not any(note.done or note.flushed for note in notes.values())
             continue
-        # Looking at a copy leaves it to the next program to recover the file.
-        looked_at = store
+        looked_at = folder / "store"
         if chance.random() < 0.7:
-            looked_at = tmp_path / "copy" / "store"
-            shutil.rmtree(looked_at.parent, ignore_errors=True)
-            looked_at.parent.mkdir()
-            for suffix in ("", "-wal"):
-                if store.with_name(f"store{suffix}").exists():
-                    shutil.copy(store.with_name(f"store{suffix}"), looked_at.with_name(f"store{suffix}"))
-        else:
-            prepare(store)
-        found = records_or_none(looked_at)
+            # Looking at a copy leaves it to the next program to recover the file.
+            looked_at = copy(looked_at, folder / "copy")
         for prefix, note in notes.items():
-            note.check(found, prefix)
-    found = records_or_none(store)
-    for prefix, note in everything.items():
-        note.check(found, prefix)
-    total = sum(len(note.done) + len(note.flushed) for note in everything.values())
-    print(f"kill: {ROUNDS} rounds, {len(found)} records, {total} keys acknowledged")
+            note.check(records_of(looked_at, prefix))
+        if number % 20 == 19 or number == ROUNDS - 1:
+            for prefix, note in everything.items():
+                note.check(records_of(folder / "store", prefix))
+                acknowledged += len(note.done) + len(note.flushed)
+            everything.clear()
+            shutil.rmtree(folder)
+    print(f"kill: {ROUNDS} rounds, {acknowledged} keys acknowledged")
 
 
-def records_or_none(path: Path) -> dict[str, str]:
-    """All records; none of a file that nobody has got to write anything into."""
+def kill(folder: Path, number: int, chance: random.Random) -> dict[str, Notes]:
+    """Starts one program or two on the file and kills them; gives their notes by the prefix of their keys."""
+    with ExitStack() as stack:
+        killed: dict[str, Program] = {}
+        for name in range(chance.choice([1, 1, 2])):
+            prefix = f"{number}.{name}"
+            arguments = (str(folder / "store"), str(folder / f"notes-{prefix}"), prefix, str(chance.random()))
+            killed[prefix] = stack.enter_context(Program(folder, PROGRAMS / "killed.py", *arguments))
+        if chance.random() < 0.9:
+            for program in killed.values():
+                program.expect("ready")
+        for program in killed.values():
+            time.sleep(chance.uniform(0.0, 0.3))
+            program.send(signal.SIGKILL)
+        for program in killed.values():
+            # Whoever ended before, ended by a failure of its own.
+            assert program.finish().quiet(-signal.SIGKILL) in ("", "ready\n")
+    return {prefix: Notes(folder / f"notes-{prefix}") for prefix in killed}
+
+
+def copy(store: Path, folder: Path) -> Path:
+    """A copy of the file and its log."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for suffix in ("", "-wal"):
+        if store.with_name(f"store{suffix}").exists():
+            shutil.copy(store.with_name(f"store{suffix}"), folder / f"store{suffix}")
+    return folder / "store"
+
+
+def records_of(path: Path, prefix: str) -> dict[str, str]:
+    """The records of one program; none of a file that nobody has got to write anything into."""
     sizes = [other.stat().st_size for other in (path, path.with_name("store-wal")) if other.exists()]
-    return records(path) if any(sizes) else {}
+    return records(path, f"{prefix}:") if any(sizes) else {}
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="the program forks")

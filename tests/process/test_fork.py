@@ -514,3 +514,39 @@ def test_a_parent_that_closes_the_file_takes_nothing_from_its_child(tmp_path: Pa
     """)
     run(tmp_path, source).quiet()
     assert set(records(tmp_path / "store")) == {"parent", "child", *(f"child-{i}" for i in range(100))}
+
+
+def test_fork_while_threads_open_and_drop_handles(tmp_path: Path) -> None:
+    source = program("""
+        done, failures = threading.Event(), []
+
+        def make(number):
+            turn = 0
+            try:
+                while not done.is_set():
+                    turn += 1
+                    db = open_db(timeout=0.01)
+                    if turn % 3 == 0:
+                        db.write_queue_message(f"queued-{number}", {"turn": turn})
+                    if turn % 5 == 0:
+                        db.read_message(f"queued-{number}")
+                    if turn % 7 == 0:
+                        db.stop()
+                    del db
+            except BaseException as error:
+                failures.append(repr(error))
+
+        def work(number):
+            assert open_db().write_message(f"child-{number}", "text")
+
+        threads = [threading.Thread(target=make, args=(number,)) for number in range(4)]
+        [thread.start() for thread in threads]
+        for number in range(40):
+            gather(child(work, number, leave=(os._exit, sys.exit)[number % 2]))
+        done.set()
+        [thread.join() for thread in threads]
+        assert not failures, failures
+    """)
+    run(tmp_path, source).quiet()
+    found = records(tmp_path / "store")
+    assert {key for key in found if key.startswith("child")} == {f"child-{number}" for number in range(40)}
