@@ -18,6 +18,11 @@ pub trait Interrupt {
     /// asked only while nothing is held that a verb could wait for.
     fn interrupted(&self) -> bool;
 
+    /// When the call began: its deadlines count from there, also where it is begun anew.
+    fn begun(&self) -> Instant {
+        Instant::now()
+    }
+
     /// `true` once the work shall end. Runs nobody's code, so it is asked within a transaction too.
     fn cancelled(&self) -> bool {
         false

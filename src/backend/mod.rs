@@ -37,7 +37,7 @@ pub struct Page {
 pub struct Range<'a> {
     /// Only stored keys with this prefix (`bucket:`, or empty for all).
     pub prefix: &'a str,
-    /// Only stored keys after this one.
+    /// Only stored keys after this one, which begins with the prefix.
     pub after: Option<&'a str>,
     /// Most entries of a page.
     pub limit: usize,

@@ -12,11 +12,10 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::arguments::Given;
-use super::events;
 use super::handle::Open;
 use super::iterator::MessageIterator;
 use super::receipt::Receipt;
-use super::{arguments, config, errors, json, runtime};
+use super::{arguments, config, errors, json, logging, runtime};
 use crate::config::Logging;
 use crate::message::Message;
 use crate::queue::{self, Level};
@@ -52,17 +51,18 @@ impl DB {
         let config = config::read(config, config_file)?;
         runtime::watch(py)?;
         if config.logging == Logging::Debug {
-            events::set_up_debug(py)?;
+            logging::set_up_debug(py)?;
         }
-        let open = Open::new(py, config, on_error);
+        let db = Self {
+            open: ArcSwapOption::from_pointee(Open::new(py, config, on_error)),
+        };
+        let open = db.open(py)?;
         if open.channel.logs_debug() {
             let path = open.store.config().local.filepath.display().to_string();
             let text = format!("Local backend initialized at: {path}");
             open.channel.log_now(py, Level::Debug, &text)?;
         }
-        Ok(Self {
-            open: ArcSwapOption::from_pointee(open),
-        })
+        Ok(db)
     }
 
     #[doc = include_str!("doc/write_message.txt")]
@@ -83,8 +83,8 @@ impl DB {
             if queue {
                 self.enqueue(py, name, message, None)?;
             } else {
-                self.run_sized(py, message.size() / 1024, move |store, interrupt| {
-                    store.write(name, message, interrupt)
+                self.change(py, message.size() / 1024, move |store, interrupt| {
+                    store.write(name, message.clone(), interrupt)
                 })?;
             }
             Ok(true)
@@ -158,8 +158,8 @@ impl DB {
         let update = || {
             let name = arguments::backend(&backend)?;
             let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
-            self.run(py, |store, interrupt| {
-                store.update(name, message, interrupt)
+            self.change(py, message.size() / 1024, move |store, interrupt| {
+                store.update(name, message.clone(), interrupt)
             })
         };
         self.settle(py, "update_message", update(), || false)
@@ -179,7 +179,9 @@ impl DB {
             let name = arguments::backend(&backend)?;
             let bucket = arguments::bucket(&bucket)?;
             let keys = vec![crate::message::stored_key(bucket, arguments::key(key)?)];
-            let count = self.run(py, |store, interrupt| store.delete(name, keys, interrupt))?;
+            let count = self.change(py, 1, move |store, interrupt| {
+                store.delete(name, keys.clone(), interrupt)
+            })?;
             Ok(count > 0)
         };
         self.settle(py, "delete_message", delete(), || false)
@@ -200,8 +202,8 @@ impl DB {
             let messages = arguments::messages(arguments::bucket(&bucket)?, items)?;
             // A few huge messages keep the disk as busy as many small ones.
             let size = messages.len() + messages.iter().map(Message::size).sum::<usize>() / 1024;
-            self.run_sized(py, size, move |store, interrupt| {
-                store.write_many(name, messages, interrupt)
+            self.change(py, size, move |store, interrupt| {
+                store.write_many(name, messages.clone(), interrupt)
             })
         };
         self.settle(py, "write_messages", write(), || 0)
@@ -256,8 +258,8 @@ impl DB {
         let delete = || {
             let name = arguments::backend(&backend)?;
             let stored = arguments::keys(arguments::bucket(&bucket)?, keys)?;
-            self.run_sized(py, stored.len(), move |store, interrupt| {
-                store.delete(name, stored, interrupt)
+            self.change(py, stored.len(), move |store, interrupt| {
+                store.delete(name, stored.clone(), interrupt)
             })
         };
         self.settle(py, "delete_messages", delete(), || 0)

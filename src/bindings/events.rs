@@ -4,19 +4,15 @@
 //! first: a verb that has just caused one, or the channel's own notifier thread, which also makes the
 //! calls into the user's code. The notifier ends by itself when it has had nothing to do for a while.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::sync::{
-    Arc, Condvar, LazyLock, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak,
-};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, PoisonError, Weak};
 use std::thread::{self, ThreadId};
 use std::time::{Duration, Instant};
 
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-use super::{errors, json};
+use super::{errors, json, logging};
 use crate::config::Logging;
 use crate::message::Failed;
 use crate::process;
@@ -28,7 +24,9 @@ const MOST_LINES: usize = 100_000;
 /// How long the notifier waits for more before it ends.
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a verb waits for a line that another thread is logging.
-const OTHERS_PATIENCE: Duration = Duration::from_millis(200);
+const OTHERS_PATIENCE: Duration = Duration::from_millis(50);
+/// After it has waited in vain, a handle does not wait again for so long: its log handlers use it.
+const IMPATIENCE: Duration = Duration::from_secs(5);
 /// How long the end of the program waits for calls into the user's code.
 const LAST_CALLS: Duration = Duration::from_secs(5);
 
@@ -52,6 +50,7 @@ struct State {
     notifier: bool,
     /// Who is logging a line, so that their order is kept and nobody waits for themselves.
     logging: Option<ThreadId>,
+    impatient_until: Option<Instant>,
     /// Who is calling into the user's code.
     calling: bool,
 }
@@ -127,14 +126,14 @@ impl Channel {
     /// It stays attached, apart from its waits: making and deleting a thread's state takes a lock of the
     /// interpreter's that a `fork` must not find held, so the gate is held while that happens.
     fn notify(self: Arc<Self>) {
-        let mut gate = Some(LOG_GATE.read().unwrap_or_else(PoisonError::into_inner));
+        let mut gate = Some(logging::enter_gate_detached());
         let attached = Python::try_attach(|py| {
             drop(gate.take());
             while py.detach(|| self.wait_for_work()) {
                 self.log_lines(py);
                 self.make_calls(py);
             }
-            gate = enter_log_gate(py);
+            gate = logging::enter_gate(py);
         });
         if attached.is_none() {
             wait::lock(&self.state).notifier = false;
@@ -176,7 +175,7 @@ impl Channel {
                 state.logging = Some(thread::current().id());
                 line
             };
-            let outcome = log(py, level, &text);
+            let outcome = logging::log(py, level, &text);
             wait::lock(&self.state).logging = None;
             self.changed.notify_all();
             if let Err(error) = outcome {
@@ -202,7 +201,7 @@ impl Channel {
             {
                 // What the user's code raises is logged and harms nothing.
                 let text = format!("on_error raised {error}");
-                if log(py, Level::Error, &text).is_err() {
+                if logging::log(py, Level::Error, &text).is_err() {
                     error.write_unraisable(py, None);
                 }
             }
@@ -218,7 +217,7 @@ impl Channel {
         let deadline = Instant::now() + OTHERS_PATIENCE;
         loop {
             {
-                let state = wait::lock(&self.state);
+                let mut state = wait::lock(&self.state);
                 let other = match state.logging {
                     // A log handler that uses this handle: its line comes when the handler is done.
                     Some(id) if id == thread::current().id() => return Ok(()),
@@ -227,7 +226,12 @@ impl Channel {
                 if !other && state.lines.is_empty() && state.dropped == 0 {
                     return Ok(());
                 }
-                if other && Instant::now() >= deadline {
+                let now = Instant::now();
+                if other && state.impatient_until.is_some_and(|until| now < until) {
+                    return Ok(());
+                }
+                if other && now >= deadline {
+                    state.impatient_until = Some(now + IMPATIENCE);
                     return Ok(());
                 }
             }
@@ -271,7 +275,7 @@ impl Channel {
             return Ok(());
         }
         self.sync(py)?;
-        log(py, level, text)
+        logging::log(py, level, text)
     }
 }
 
@@ -322,94 +326,6 @@ impl Events for Sender {
             Ok(())
         }));
     }
-}
-
-fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("logging")?
-        .call_method1("getLogger", ("TetherDB",))
-}
-
-/// Held for reading while a line is logged, for writing while a `fork` is under way: a child must not
-/// inherit the lock of a log file's buffer in the hands of a thread that it does not have.
-static LOG_GATE: RwLock<()> = RwLock::new(());
-/// How long `fork` waits for a log handler that does not come back.
-const LOG_GATE_PATIENCE: Duration = Duration::from_secs(1);
-
-thread_local! {
-    /// How many lines this thread is logging, one within the other: a log handler may cause another line.
-    static LOGGING: Cell<u32> = const { Cell::new(0) };
-    /// Held by the forking thread from `before_fork` to `after_fork`.
-    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
-}
-
-/// Waits until no line is being logged, and lets none begin until [`after_fork`]. Called detached.
-pub(super) fn before_fork() {
-    if LOGGING.get() > 0 || FORKING.with_borrow(Option::is_some) {
-        return;
-    }
-    let deadline = Instant::now() + LOG_GATE_PATIENCE;
-    while Instant::now() < deadline {
-        if let Ok(guard) = LOG_GATE.try_write() {
-            FORKING.set(Some(guard));
-            return;
-        }
-        thread::sleep(Duration::from_micros(100));
-    }
-}
-
-pub(super) fn after_fork() {
-    FORKING.set(None);
-}
-
-/// Passes the gate, unless this thread is within it already. Not waited for while attached: whoever forks
-/// needs the interpreter.
-fn enter_log_gate(py: Python<'_>) -> Option<RwLockReadGuard<'static, ()>> {
-    if LOGGING.get() > 0 || FORKING.with_borrow(Option::is_some) {
-        return None;
-    }
-    loop {
-        if let Ok(gate) = LOG_GATE.try_read() {
-            return Some(gate);
-        }
-        py.detach(|| thread::sleep(Duration::from_micros(100)));
-    }
-}
-
-fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
-    let method = match level {
-        Level::Debug => "debug",
-        Level::Warning => "warning",
-        Level::Error => "error",
-    };
-    let gate = enter_log_gate(py);
-    LOGGING.set(LOGGING.get() + 1);
-    // As an argument, not as the format: keys and values may hold percent signs.
-    let logged = logger(py).and_then(|logger| logger.call_method1(method, ("%s", text)));
-    LOGGING.set(LOGGING.get() - 1);
-    drop(gate);
-    logged.map(drop)
-}
-
-/// With `debug`: the lines pass, and where nobody has set up logging they go to stderr.
-pub(super) fn set_up_debug(py: Python<'_>) -> PyResult<()> {
-    let logger = logger(py)?;
-    let logging = py.import("logging")?;
-    let debug = logging.getattr("DEBUG")?;
-    if !logger
-        .call_method1("isEnabledFor", (&debug,))?
-        .is_truthy()?
-    {
-        logger.call_method1("setLevel", (&debug,))?;
-    }
-    if !logger.call_method0("hasHandlers")?.is_truthy()? {
-        let handler = logging.call_method0("StreamHandler")?;
-        let arguments = PyDict::new(py);
-        arguments.set_item("fmt", "%(levelname)s: %(message)s")?;
-        let formatter = logging.call_method("Formatter", (), Some(&arguments))?;
-        handler.call_method1("setFormatter", (formatter,))?;
-        logger.call_method1("addHandler", (handler,))?;
-    }
-    Ok(())
 }
 
 /// After `fork`, in the child: the parent's lines and calls are the parent's.

@@ -55,6 +55,7 @@ impl DB {
         match current {
             Some(current) if !Arc::ptr_eq(&current, &open) => {
                 std::mem::forget(open);
+                py.detach(|| drop(new));
                 Ok(current)
             }
             _ => {
@@ -97,6 +98,28 @@ impl DB {
         let open = self.open(py)?;
         let store: &Store = &open.store;
         let outcome = runtime::detached(py, |interrupt| work(store, interrupt));
+        if open.channel.logs_debug() {
+            open.channel.sync(py)?;
+        }
+        outcome
+    }
+
+    /// As [`Self::run`], for work that changes `size` messages, which may be many.
+    pub(super) fn change<T: Send + 'static>(
+        &self,
+        py: Python<'_>,
+        size: usize,
+        work: impl Fn(&Store, &dyn crate::wait::Interrupt) -> crate::error::Result<T>
+        + Send
+        + Sync
+        + 'static,
+    ) -> PyResult<T> {
+        if size >= LARGE {
+            return self.run_sized(py, size, work);
+        }
+        let open = self.open(py)?;
+        let store: &Store = &open.store;
+        let outcome = runtime::anew(py, |interrupt| work(store, interrupt));
         if open.channel.logs_debug() {
             open.channel.sync(py)?;
         }

@@ -15,6 +15,7 @@ mod events;
 mod handle;
 mod iterator;
 mod json;
+mod logging;
 mod receipt;
 mod runtime;
 

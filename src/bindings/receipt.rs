@@ -37,9 +37,17 @@ impl Receipt {
         }
     }
 
+    fn outcome(&self) -> Option<crate::error::Result<()>> {
+        if self.generation == process::generation() {
+            self.inner.outcome()
+        } else {
+            self.inner.try_outcome()
+        }
+    }
+
     /// A receipt that a `fork` has copied will never hear of its message, which is the parent's.
     fn check_owner(&self) -> PyResult<()> {
-        if self.generation == process::generation() || self.inner.outcome().is_some() {
+        if self.generation == process::generation() || self.outcome().is_some() {
             return Ok(());
         }
         Err(PyRuntimeError::new_err(
@@ -55,7 +63,7 @@ impl Receipt {
     /// >>> receipt.done()  # doctest: +SKIP
     /// True
     fn done(&self) -> bool {
-        self.inner.outcome().is_some()
+        self.outcome().is_some()
     }
 
     /// Wait until the message is delivered or given up.
@@ -83,7 +91,7 @@ impl Receipt {
     ///
     /// >>> receipt.exception()  # doctest: +SKIP
     fn exception(&self, py: Python<'_>) -> Option<Py<PyAny>> {
-        match self.inner.outcome() {
+        match self.outcome() {
             Some(Err(error)) => Some(errors::to_python(py, &error).into_value(py).into_any()),
             _ => None,
         }
@@ -107,7 +115,7 @@ impl Receipt {
     }
 
     fn __repr__(&self) -> &'static str {
-        match self.inner.outcome() {
+        match self.outcome() {
             None => "<TetherDB.Receipt: pending>",
             Some(Ok(())) => "<TetherDB.Receipt: delivered>",
             Some(Err(_)) => "<TetherDB.Receipt: given up>",

@@ -1,14 +1,16 @@
 //! What the interpreter and the engine must know of each other: signals, `fork`, and the end.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
+use std::time::Instant;
 
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict};
 
-use super::{errors, events};
+use super::{errors, events, logging};
 use crate::error::{Error, Kind, Result};
 use crate::wait::{self, Cancel, Interrupt, Wait};
 use crate::{process, store};
@@ -47,12 +49,63 @@ pub(super) fn detached<T: Send>(
         let outcome = work(&signals);
         (outcome, signals.raised.into_inner())
     });
-    match (outcome, raised) {
-        (Ok(value), _) => Ok(value),
+    match raised {
         // What the handler raised is what the caller shall see.
-        (Err(_), Some(raised)) => Err(raised),
-        (Err(error), None) => Err(errors::to_python(py, &error)),
+        Some(raised) => Err(raised),
+        None => outcome.map_err(|error| errors::to_python(py, &error)),
     }
+}
+
+/// Gives up at every slice, so that signal handlers can run with nothing held; then the call begins anew.
+struct Slices {
+    begun: Instant,
+    main_thread: bool,
+}
+
+impl Interrupt for Slices {
+    fn interrupted(&self) -> bool {
+        self.main_thread
+    }
+
+    fn begun(&self) -> Instant {
+        self.begun
+    }
+}
+
+/// As [`detached`], for `work` that holds, while it waits, what a signal handler's verbs may wait for. Where
+/// handlers run, in the main thread, it is given up for them, and begun anew with what is left of its time.
+pub(super) fn anew<T: Send>(
+    py: Python<'_>,
+    work: impl Fn(&dyn Interrupt) -> Result<T> + Send + Sync,
+) -> PyResult<T> {
+    let slices = Slices {
+        begun: Instant::now(),
+        main_thread: is_main_thread(py)?,
+    };
+    loop {
+        match py.detach(|| work(&slices)) {
+            Err(error) if error.kind() == Kind::Interrupted => py.check_signals()?,
+            other => return other.map_err(|error| errors::to_python(py, &error)),
+        }
+    }
+}
+
+/// Whether signal handlers run in this thread. A thread that forks becomes the main thread of its child.
+fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+    thread_local! {
+        static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
+    }
+    let generation = process::generation();
+    if let Some((known, answer)) = KNOWN.get()
+        && known == generation
+    {
+        return Ok(answer);
+    }
+    let threading = py.import("threading")?;
+    let main = threading.call_method0("main_thread")?.getattr("ident")?;
+    let answer = threading.call_method0("get_ident")?.eq(main)?;
+    KNOWN.set(Some((generation, answer)));
+    Ok(answer)
 }
 
 /// Does large `work` on a thread of its own while the caller waits for it: a signal ends the wait at once,
@@ -69,7 +122,11 @@ pub(super) fn aside<T: Send + 'static>(
         let started = thread::Builder::new()
             .name("tetherdb-aside".into())
             .spawn(move || {
-                let outcome = work(&*their_cancel);
+                let outcome = catch_unwind(AssertUnwindSafe(|| work(&*their_cancel)));
+                let outcome = outcome.unwrap_or_else(|_| {
+                    let text = "a large call ended with a panic. Please report this bug.";
+                    Err(Error::new(Kind::Backend, text))
+                });
                 *wait::lock(&their_slot.0) = Some(outcome);
                 their_slot.1.notify_one();
             });
@@ -139,12 +196,12 @@ fn register_at_fork<'py>(
 
 #[pyfunction]
 fn close_log(py: Python<'_>) {
-    py.detach(events::before_fork);
+    py.detach(logging::before_fork);
 }
 
 #[pyfunction]
 fn open_log() {
-    events::after_fork();
+    logging::after_fork();
 }
 
 #[pyfunction]

@@ -65,7 +65,7 @@ impl Lane {
         self.ensure_worker()?;
         self.poke();
         let patience = self.backend.patience();
-        let mut wait = Wait::new(Some(Instant::now() + patience), interrupt);
+        let mut wait = Wait::new(Some(interrupt.begun() + patience), interrupt);
         let mut ledger = wait::lock(&self.ledger);
         while !hold.gates.iter().all(|&gate| ledger.order.is_open(gate)) {
             if wait.expired() {

@@ -39,6 +39,14 @@ impl Receipt {
         }
     }
 
+    /// As [`Self::outcome`], or `None` if that needs waiting: in a forked child the lock may be held for ever.
+    pub fn try_outcome(&self) -> Option<Result<()>> {
+        match &*self.0.state.try_lock().ok()? {
+            State::Pending(_) => None,
+            State::Settled(outcome) => Some(outcome.clone()),
+        }
+    }
+
     /// Waits for the outcome: `None` if the deadline passed first. Fails only when interrupted.
     pub fn wait(
         &self,

@@ -43,6 +43,10 @@ impl Lane {
     }
 
     fn run(self: Arc<Self>, number: u64) {
+        let _dismissal = Dismissal {
+            lane: &self,
+            number,
+        };
         loop {
             match self.step(number, self.now()) {
                 Step::Send(batch) => self.send(batch),
@@ -73,6 +77,21 @@ impl Lane {
             };
             intake.wake_at = None;
             intake.poked = false;
+        }
+    }
+}
+
+/// However a worker ends, a bug included, the next message finds that nobody is in charge.
+struct Dismissal<'a> {
+    lane: &'a Lane,
+    number: u64,
+}
+
+impl Drop for Dismissal<'_> {
+    fn drop(&mut self) {
+        let mut intake = wait::lock(&self.lane.intake);
+        if intake.worker == Some(self.number) {
+            intake.worker = None;
         }
     }
 }

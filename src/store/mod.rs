@@ -282,7 +282,6 @@ impl Store {
         for lane in &self.lanes {
             lane.flush(deadline, interrupt)?;
         }
-        self.report_failed()?;
         for lane in &self.lanes {
             match lane.backend().flush(interrupt) {
                 Err(error) if error.kind() == Kind::Interrupted => return Err(error),
@@ -291,7 +290,7 @@ impl Store {
                 Ok(()) => {}
             }
         }
-        Ok(())
+        self.report_failed()
     }
 
     /// Starts the worker, if it is not running.

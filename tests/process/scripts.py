@@ -168,6 +168,9 @@ def records(path: Path, prefix: str = "") -> dict[str, str]:
     assert path.exists()
     with closing(sqlite3.connect(path, timeout=20)) as sqlite:
         assert sqlite.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        if not sqlite.execute("SELECT 1 FROM sqlite_schema").fetchall():
+            # Whoever made the file was killed before it got its table.
+            return {}
         query = "SELECT key, value FROM Dict WHERE key >= ? AND key < ?"
         found = sqlite.execute(query, (prefix.encode(), prefix.encode() + b"\xff")).fetchall()
     return {key.decode(): value.decode() for key, value in found}

@@ -168,3 +168,82 @@ def test_processes_write_one_new_file_at_once(tmp_path: Path, processes: int) ->
     }
     # Whoever closed last carried the log into the file.
     assert [entry.name for entry in tmp_path.iterdir()] == ["store"]
+
+
+@pytest.mark.parametrize("leave", ["db.stop()", "with db: pass", "db.flush()"])
+def test_nobody_who_writes_without_pause_keeps_the_others_waiting(tmp_path: Path, leave: str) -> None:
+    source = """
+        from TetherDB import DB, QueueFull
+        queue = {"size": 1, "timeout": 0, "max_pending": 5000}
+        db = DB({"local": {"filepath": "store"}, "queue_batch": queue})
+        done, failures, counts = threading.Event(), [], dict.fromkeys(("queue", "write", "bulk", "flush"), 0)
+
+        def loop(name, verb):
+            try:
+                while not done.is_set():
+                    try:
+                        verb(counts[name])
+                    except QueueFull:  # stopped while it waited for room
+                        pass
+                    counts[name] += 1
+            except BaseException as error:
+                failures.append(repr(error))
+
+        verbs = {
+            "queue": lambda turn: db.write_queue_message(f"queued-{turn % 1000}", {"turn": turn}),
+            "write": lambda turn: db.write_message(f"direct-{turn % 1000}", {"turn": turn}),
+            "bulk": lambda turn: db.write_messages({f"bulk-{i}": {"turn": turn} for i in range(10)}),
+            "flush": lambda turn: db.flush(),
+        }
+        jobs = [*verbs.items(), ("flush", verbs["flush"])]
+        threads = [threading.Thread(target=loop, args=job) for job in jobs]
+        [thread.start() for thread in threads]
+        time.sleep(0.3)
+        for _ in range(3):
+            exec(sys.argv[1])
+            before = dict(counts), db.stats()["local"]["delivered"]
+            deadline = time.monotonic() + 30
+            # Everybody gets on, the queue's worker as well.
+            while any(counts[name] < before[0][name] + 3 for name in counts) or (
+                db.stats()["local"]["delivered"] < before[1] + 100
+            ):
+                assert time.monotonic() < deadline, (before, counts, db.stats())
+                time.sleep(0.01)
+        done.set()
+        [thread.join() for thread in threads]
+        assert not failures, failures
+        db.stop()
+    """
+    run(tmp_path, source, leave).quiet()
+
+
+def test_threads_that_read_a_file_while_others_create_it(tmp_path: Path) -> None:
+    source = """
+        from TetherDB import DB
+        failures = []
+        for number in range(40):
+            handles = [DB({"local": {"filepath": f"store-{number}", "synchronous": "off"}}) for _ in range(2)]
+            start = threading.Barrier(8)
+
+            def work(thread):
+                db = handles[thread % 2]
+                start.wait()
+                try:
+                    if thread < 3:
+                        db.write_message(f"{thread}", "text")
+                    elif thread < 5:
+                        for _ in range(20):
+                            assert set(dict(db.iter_messages())) <= {"0", "1", "2"}
+                    else:
+                        for _ in range(50):
+                            assert db.read_message("0") in (None, "text")
+                except BaseException as error:
+                    failures.append(repr(error))
+
+            threads = [threading.Thread(target=work, args=(thread,)) for thread in range(8)]
+            [thread.start() for thread in threads]
+            [thread.join() for thread in threads]
+            assert not failures, (number, failures)
+            assert len(handles[0].list_keys()["keys"]) == 3
+    """
+    run(tmp_path, source).quiet()

@@ -250,10 +250,7 @@ impl Connection {
         let prefix = range.prefix.as_bytes();
         // One bound on each side, so that the index is entered where the page begins and left where the
         // bucket ends. (LIKE would read every key.) Keys that are no BLOB are not dbm's: all sort before x''.
-        let after = range
-            .after
-            .map(str::as_bytes)
-            .filter(|after| *after >= prefix);
+        let after = range.after.map(str::as_bytes);
         let (lower, least) = after.map_or((">=", prefix), |after| (">", after));
         let end = successor(prefix);
         let upper = end.as_ref().map_or("", |_| "AND key < ?3");

@@ -81,14 +81,14 @@ impl Committer {
     ///
     /// # Errors
     /// Those of the file; `Timeout` if another process keeps it locked; `Interrupted`: then it has not
-    /// happened, unless it was being committed at that moment.
+    /// happened.
     pub(super) fn submit(&self, work: Work, interrupt: &dyn Interrupt) -> Result<Answer> {
         let job = Arc::new(Job {
             work,
             answer: Mutex::default(),
             changed: Condvar::new(),
         });
-        let deadline = Instant::now() + self.busy_timeout;
+        let deadline = interrupt.begun() + self.busy_timeout;
         let mut pause = FIRST_PAUSE;
         let mut wait = Wait::new(None, interrupt);
         let mut shared = wait::lock(&self.shared);
@@ -123,8 +123,12 @@ impl Committer {
             shared = match wait.for_at_most(slice, &job.changed, shared, &self.shared) {
                 Ok(shared) => shared,
                 Err(error) => {
-                    wait::lock(&self.shared).leave(&job);
-                    return Err(error);
+                    let mut shared = wait::lock(&self.shared);
+                    if shared.leave(&job) {
+                        return Err(error);
+                    }
+                    // It is being committed at this moment: what comes of it must be told.
+                    shared
                 }
             };
         }
@@ -373,8 +377,11 @@ fn run_group(
 }
 
 impl Shared {
-    fn leave(&mut self, job: &Arc<Job>) {
+    /// Takes a job out of the line; `false` if it was not in it any more.
+    fn leave(&mut self, job: &Arc<Job>) -> bool {
+        let before = self.line.len();
         self.line.retain(|other| !Arc::ptr_eq(other, job));
+        self.line.len() < before
     }
 }
 

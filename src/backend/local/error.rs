@@ -39,8 +39,8 @@ pub(super) fn busy(path: &Path, waited: std::time::Duration) -> Error {
         true,
         path,
         format!(
-            "another process kept the file locked for longer than {:.1} s. Nothing was written. \
-             Try again, shorten the other's transactions, or raise local.busy_timeout.",
+            "another process (or another DB of this one) kept the file locked for longer than {:.1} s. \
+             Nothing was written. Try again, shorten the other's transactions, or raise local.busy_timeout.",
             waited.as_secs_f64()
         ),
     )

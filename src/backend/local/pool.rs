@@ -64,7 +64,16 @@ impl Pool {
             let mut readers = wait::lock(&self.readers);
             (readers.free.pop(), readers.closed)
         };
-        (current(taken, inside), Taken(closed))
+        let was_free = taken.is_some();
+        let taken = current(taken, inside);
+        if was_free && taken.is_none() {
+            // The others are on the old file as well, and would keep its space.
+            let free = std::mem::take(&mut wait::lock(&self.readers).free);
+            for connection in free {
+                connection.close_replaced(inside);
+            }
+        }
+        (taken, Taken(closed))
     }
 
     pub(super) fn put_reader(&self, connection: Connection, taken: Taken, inside: &Inside) {
