@@ -87,6 +87,20 @@ impl<'a> Wait<'a> {
             .is_some_and(|deadline| Instant::now() >= deadline)
     }
 
+    /// Sleeps for `pause`, at most a slice; an error once interrupted.
+    pub fn pause(&mut self, pause: Duration) -> Result<()> {
+        std::thread::sleep(pause.min(SLICE));
+        let now = Instant::now();
+        if now < self.next_look {
+            return Ok(());
+        }
+        self.next_look = now + SLICE;
+        if self.interrupt.interrupted() {
+            return Err(Error::interrupted());
+        }
+        Ok(())
+    }
+
     /// Waits on `condvar` for a slice at most; as [`Self::for_at_most`].
     pub fn on<'m, T>(
         &mut self,
@@ -125,20 +139,5 @@ impl<'a> Wait<'a> {
             return Err(Error::interrupted());
         }
         Ok(lock(mutex))
-    }
-}
-
-/// Sleeps for `pause`, in slices; an error once interrupted.
-pub fn sleep(pause: Duration, interrupt: &dyn Interrupt) -> Result<()> {
-    let end = Instant::now() + pause;
-    loop {
-        if interrupt.interrupted() {
-            return Err(Error::interrupted());
-        }
-        let left = end.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Ok(());
-        }
-        std::thread::sleep(left.min(SLICE));
     }
 }

@@ -304,7 +304,7 @@ impl Committer {
                 Err(failure) => return Err(self.explain(failure).0),
             }
             drop(inside);
-            wait::sleep(LONGEST_PAUSE, &Never)?;
+            std::thread::sleep(LONGEST_PAUSE);
         }
     }
 

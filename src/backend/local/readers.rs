@@ -1,14 +1,14 @@
 //! The reading side: threads take a connection and put it back. Readers never wait for a commit.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::client::{Connection, Failure, Settings};
 use super::error;
 use super::pool::Pool;
 use crate::error::{Error, Result};
 use crate::process::{self, Inside};
-use crate::wait::{self, Interrupt};
+use crate::wait::{Interrupt, Wait};
 
 /// The reading side of the local backend.
 pub(super) struct Readers {
@@ -32,7 +32,7 @@ impl Readers {
         interrupt: &dyn Interrupt,
         mut read: impl FnMut(&Connection, &Inside) -> std::result::Result<T, Failure>,
     ) -> Result<Option<T>> {
-        let deadline = Instant::now() + self.busy_timeout;
+        let mut wait = Wait::new(Some(interrupt.begun() + self.busy_timeout), interrupt);
         loop {
             let inside = process::enter();
             let (free, taken) = self.pool.take_reader(&inside);
@@ -59,10 +59,10 @@ impl Readers {
             match failure {
                 Failure::Error { error, .. } => return Err(error),
                 Failure::Cancelled => return Err(Error::interrupted()),
-                Failure::Busy if Instant::now() >= deadline => {
+                Failure::Busy if wait.expired() => {
                     return Err(error::busy(&self.settings.path, self.busy_timeout));
                 }
-                Failure::Busy => wait::sleep(Duration::from_millis(2), interrupt)?,
+                Failure::Busy => wait.pause(Duration::from_millis(2))?,
             }
         }
     }
