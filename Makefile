@@ -1,4 +1,4 @@
-# TetherDB. `make` lists what there is. Everything is installed into .venv; nothing else is touched.
+# TetherDB. `make` lists what there is. Everything is installed into this folder; see `clean` for where.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -38,7 +38,7 @@ endif
 lint: $(VENV)/ready  ## Formatters and linters, as checks.
 	cargo fmt --check
 	cargo clippy --all-targets --quiet -- -D warnings
-	PYO3_PYTHON=$(abspath $(BIN)/python) cargo clippy --all-targets --features python --quiet -- -D warnings
+	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --all-targets --features python --quiet -- -D warnings
 	$(BIN)/ruff format --check python tests examples benchmarks
 	$(BIN)/ruff check python tests examples benchmarks
 
@@ -64,7 +64,8 @@ crash: dev  ## The long crash tests: 200 SIGKILLs and 200 exits in the middle of
 	TETHERDB_CRASH_ROUNDS=200 $(BIN)/pytest tests/process -k "kill or exit" --timeout 1800
 
 clean:  ## Remove what was built and installed.
-	rm -rf target dist $(VENV) $(VENV)313
+	rm -rf target dist $(VENV) $(VENV)313 .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -f python/TetherDB/_tetherdb.*.so
 
 # The environment with the development tools.
 $(VENV)/ready: pyproject.toml

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyMapping, PyString, PyType};
+use pyo3::types::{PyBool, PyDict, PyFrozenSet, PyMapping, PySet, PyString, PyType};
 
 use super::{errors, json};
 use crate::message::{BackendName, Message, quote};
@@ -83,9 +83,15 @@ pub(super) fn backend(given: &Given<'_>) -> PyResult<BackendName> {
 }
 
 /// A timeout in seconds, as the moment it ends. `None`: as long as it takes.
-pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
-    let Some(seconds) = timeout else {
+pub(super) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<Instant>> {
+    let Some(timeout) = timeout else {
         return Ok(None);
+    };
+    let Ok(seconds) = timeout.extract::<f64>() else {
+        return Err(PyTypeError::new_err(format!(
+            "timeout must be None or a number of seconds, got {}.",
+            type_name(timeout)
+        )));
     };
     if seconds.is_nan() || seconds < 0.0 {
         return Err(PyValueError::new_err(format!(
@@ -97,12 +103,26 @@ pub(super) fn deadline(timeout: Option<f64>) -> PyResult<Option<Instant>> {
     Ok(duration.and_then(|duration| Instant::now().checked_add(duration)))
 }
 
+/// A flag: a `bool`, `default` when it is left out.
+pub(super) fn flag(what: &str, given: &Given<'_>, default: bool) -> PyResult<bool> {
+    match given {
+        Given::Missing => Ok(default),
+        Given::Value(value) => match value.cast::<PyBool>() {
+            Ok(flag) => Ok(flag.is_true()),
+            Err(_) => Err(PyTypeError::new_err(format!(
+                "{what} must be a bool, got {}.",
+                type_name(value)
+            ))),
+        },
+    }
+}
+
 /// A page size: at least one.
 pub(super) fn page_size(given: &Given<'_>, default: usize) -> PyResult<usize> {
     let Given::Value(value) = given else {
         return Ok(default);
     };
-    let is_bool = value.is_instance_of::<pyo3::types::PyBool>();
+    let is_bool = value.is_instance_of::<PyBool>();
     if is_bool || !value.is_instance_of::<pyo3::types::PyInt>() {
         return Err(PyTypeError::new_err(format!(
             "page_size must be an int, got {}.",
@@ -200,7 +220,12 @@ fn split<'py>(
     if let Ok(halves) = pair.extract() {
         return Ok(Some(halves));
     }
-    if pair.is_instance_of::<PyString>() {
+    // These come apart too, but not into a key and its value.
+    let is_no_pair = pair.is_instance_of::<PyString>()
+        || pair.cast::<PyMapping>().is_ok()
+        || pair.is_instance_of::<PySet>()
+        || pair.is_instance_of::<PyFrozenSet>();
+    if is_no_pair {
         return Ok(None);
     }
     let Ok(halves) = pair.try_iter() else {

@@ -33,24 +33,29 @@ pub(super) fn read(
         }
         (Some(config), None) => match config.cast::<PyMapping>() {
             Ok(mapping) => (Ok(tree(mapping.as_any(), DEEPEST)?), config.py()),
-            Err(_) => (Err(config), config.py()),
+            Err(_) => (Err((config, "config")), config.py()),
         },
-        (None, Some(file)) => (Err(file), file.py()),
+        (None, Some(file)) => (Err((file, "config_file")), file.py()),
     };
     let read = match config {
         Ok(tree) => Config::from_tree(tree),
-        Err(path) => {
-            let path: PathBuf = path_of(path)?;
+        Err((path, argument)) => {
+            let path: PathBuf = path_of(path, argument)?;
             py.detach(|| Config::from_file(&path))
         }
     };
     read.map_err(|error| errors::to_python(py, &error))
 }
 
-fn path_of(path: &Bound<'_, PyAny>) -> PyResult<PathBuf> {
+fn path_of(path: &Bound<'_, PyAny>, argument: &str) -> PyResult<PathBuf> {
     path.extract().map_err(|_| {
+        let mapping = if argument == "config" {
+            ", or a mapping"
+        } else {
+            ""
+        };
         PyTypeError::new_err(format!(
-            "config must be a path (str or os.PathLike) of a JSON file, or a mapping, got {}.",
+            "{argument} must be a path (str or os.PathLike) of a JSON file{mapping}, got {}.",
             type_name(path)
         ))
     })

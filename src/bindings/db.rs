@@ -66,7 +66,7 @@ impl DB {
     }
 
     #[doc = include_str!("doc/write_message.txt")]
-    #[pyo3(signature = (key, value, bucket=Given::Missing, backend=Given::Missing, queue=false),
+    #[pyo3(signature = (key, value, bucket=Given::Missing, backend=Given::Missing, queue=Given::Missing),
            text_signature = "($self, key, value, bucket='', backend='local', queue=False)")]
     fn write_message(
         &self,
@@ -75,12 +75,12 @@ impl DB {
         value: &Bound<'_, PyAny>,
         bucket: Given<'_>,
         backend: Given<'_>,
-        queue: bool,
+        queue: Given<'_>,
     ) -> PyResult<bool> {
         let write = || {
             let name = arguments::backend(&backend)?;
             let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
-            if queue {
+            if arguments::flag("queue", &queue, false)? {
                 self.enqueue(py, name, message, None)?;
             } else {
                 self.change(py, message.size() / 1024, move |store, interrupt| {
@@ -93,7 +93,7 @@ impl DB {
     }
 
     #[doc = include_str!("doc/write_queue_message.txt")]
-    #[pyo3(signature = (key, value, bucket=Given::Missing, backend=Given::Missing, *, receipt=false),
+    #[pyo3(signature = (key, value, bucket=Given::Missing, backend=Given::Missing, *, receipt=Given::Missing),
            text_signature = "($self, key, value, bucket='', backend='local', *, receipt=False)")]
     fn write_queue_message<'py>(
         &self,
@@ -102,12 +102,12 @@ impl DB {
         value: &Bound<'py, PyAny>,
         bucket: Given<'_>,
         backend: Given<'_>,
-        receipt: bool,
+        receipt: Given<'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let write = || {
             let name = arguments::backend(&backend)?;
             let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
-            if !receipt {
+            if !arguments::flag("receipt", &receipt, false)? {
                 self.enqueue(py, name, message, None)?;
                 return Ok(truth(py, true));
             }
@@ -344,7 +344,7 @@ impl DB {
 
     #[doc = include_str!("doc/flush.txt")]
     #[pyo3(signature = (timeout=None))]
-    fn flush(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+    fn flush(&self, py: Python<'_>, timeout: Optional<'_, '_>) -> PyResult<()> {
         let deadline = arguments::deadline(timeout)?;
         let outcome = self.run(py, |store, interrupt| store.flush(deadline, interrupt));
         self.open(py)?.channel.sync(py)?;
@@ -420,7 +420,7 @@ impl DB {
 
     #[doc = include_str!("doc/stop.txt")]
     #[pyo3(signature = (timeout=None))]
-    fn stop(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<()> {
+    fn stop(&self, py: Python<'_>, timeout: Optional<'_, '_>) -> PyResult<()> {
         let deadline = arguments::deadline(timeout)?;
         let outcome = self.run(py, |store, interrupt| store.stop(deadline, interrupt));
         self.open(py)?.channel.sync(py)?;
@@ -428,15 +428,15 @@ impl DB {
     }
 
     #[doc = include_str!("doc/tether.txt")]
-    #[pyo3(signature = (bucket=Given::Missing, wait=true, backend=Given::Missing, *, key=None, queue=None),
+    #[pyo3(signature = (bucket=Given::Missing, wait=Given::Missing, backend=Given::Missing, *, key=None, queue=None),
            text_signature = "($self, bucket='', wait=True, backend='local', *, key=None, queue=None)")]
     fn tether<'py>(
         slf: &Bound<'py, Self>,
         bucket: Given<'py>,
-        wait: bool,
+        wait: Given<'py>,
         backend: Given<'_>,
         key: Optional<'_, 'py>,
-        queue: Option<bool>,
+        queue: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
         static TETHER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         let py = slf.py();
@@ -453,7 +453,12 @@ impl DB {
         options.set_item("bucket", arguments::bucket(&bucket)?)?;
         options.set_item("backend", name.as_str())?;
         options.set_item("key", key.map(arguments::key).transpose()?)?;
-        options.set_item("queue", queue.unwrap_or(!wait))?;
+        let waits = arguments::flag("wait", &wait, true)?;
+        let queued = match queue {
+            None => !waits,
+            Some(queue) => arguments::flag("queue", &Given::Value(queue.clone()), false)?,
+        };
+        options.set_item("queue", queued)?;
         let tether = TETHER.import(py, "TetherDB._tether", "tether")?;
         if let Some(function) = function {
             return tether.call((slf, function), Some(&options));

@@ -76,7 +76,7 @@ impl Receipt {
     /// >>> receipt.wait(timeout=5)  # doctest: +SKIP
     /// True
     #[pyo3(signature = (timeout=None))]
-    fn wait(&self, py: Python<'_>, timeout: Option<f64>) -> PyResult<bool> {
+    fn wait(&self, py: Python<'_>, timeout: Option<&Bound<'_, PyAny>>) -> PyResult<bool> {
         self.check_owner()?;
         let deadline = arguments::deadline(timeout)?;
         let inner = &self.inner;

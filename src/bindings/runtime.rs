@@ -80,7 +80,7 @@ pub(super) fn anew<T: Send>(
 ) -> PyResult<T> {
     let slices = Slices {
         begun: Instant::now(),
-        main_thread: is_main_thread(py)?,
+        main_thread: is_main_thread(py),
     };
     loop {
         match py.detach(|| work(&slices)) {
@@ -91,7 +91,7 @@ pub(super) fn anew<T: Send>(
 }
 
 /// Whether signal handlers run in this thread. A thread that forks becomes the main thread of its child.
-fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
+fn is_main_thread(py: Python<'_>) -> bool {
     thread_local! {
         static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
     }
@@ -99,13 +99,17 @@ fn is_main_thread(py: Python<'_>) -> PyResult<bool> {
     if let Some((known, answer)) = KNOWN.get()
         && known == generation
     {
-        return Ok(answer);
+        return answer;
     }
-    let threading = py.import("threading")?;
-    let main = threading.call_method0("main_thread")?.getattr("ident")?;
-    let answer = threading.call_method0("get_ident")?.eq(main)?;
+    let ask = || -> PyResult<bool> {
+        let threading = py.import("threading")?;
+        let main = threading.call_method0("main_thread")?.getattr("ident")?;
+        threading.call_method0("get_ident")?.eq(main)
+    };
+    // At the very end of the program nothing can be imported, and no handler runs.
+    let answer = ask().unwrap_or(false);
     KNOWN.set(Some((generation, answer)));
-    Ok(answer)
+    answer
 }
 
 /// Does large `work` on a thread of its own while the caller waits for it: a signal ends the wait at once,

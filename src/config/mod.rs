@@ -164,7 +164,10 @@ impl Config {
         let shown = path.display();
         let bytes = std::fs::read(path).map_err(|error| {
             let advice = match error.kind() {
-                std::io::ErrorKind::NotFound => "Create it, or pass another path.",
+                std::io::ErrorKind::NotFound => {
+                    "Create it, or pass another path. (For the file of the records: \
+                     DB({\"local\": {\"filepath\": ...}}).)"
+                }
                 std::io::ErrorKind::IsADirectory => "It is a directory: name the file in it.",
                 _ => "Check its permissions.",
             };
@@ -172,10 +175,18 @@ impl Config {
                 "cannot read the configuration file {shown}: {error}. {advice}"
             ))
         })?;
-        let tree = serde_json::from_slice::<Tree>(&bytes).map_err(|error| {
+        if bytes.starts_with(b"SQLite format 3\0") {
+            return Err(config_error(&format!(
+                "{shown} is a file of records, no configuration. Pass it as \
+                 DB({{\"local\": {{\"filepath\": ...}}}})."
+            )));
+        }
+        // Some editors begin a file with a mark of its encoding.
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+        let tree = serde_json::from_slice::<Tree>(bytes).map_err(|error| {
             config_error(&format!(
                 "{shown} is not valid JSON: {}.",
-                json_error(&bytes, &error)
+                json_error(bytes, &error)
             ))
         })?;
         Self::from_tree(tree).map_err(|error| config_error(&format!("{shown}: {error}")))

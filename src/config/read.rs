@@ -265,11 +265,13 @@ fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {
         "when_full",
         &[("block", WhenFull::Block), ("raise", WhenFull::Raise)],
     );
-    if section.take("journal").is_some() | section.take("journal_sync").is_some() {
-        section.problem(
-            "journal",
-            "this version has no journal. Leave 'journal' and 'journal_sync' out: queued messages live in memory.",
-        );
+    for key in ["journal", "journal_sync"] {
+        if section.discard(key) {
+            section.problem(
+                key,
+                "this version has no journal. Leave it out: queued messages live in memory.",
+            );
+        }
     }
     let exit_timeout = section.seconds("exit_timeout", true);
     let retry = section.take("retry");

@@ -9,6 +9,19 @@ use super::tree::Tree;
 /// No wait in this library is longer than a year: what is larger is a mistake, and would overflow clocks.
 const LONGEST_WAIT: f64 = 366.0 * 24.0 * 3600.0;
 
+/// Keys that are looked for at the top, and where they belong.
+const NESTED: [(&str, &str); 9] = [
+    ("filepath", "local.filepath"),
+    ("path", "local.filepath"),
+    ("synchronous", "local.synchronous"),
+    ("busy_timeout", "local.busy_timeout"),
+    ("queue", "queue_batch"),
+    ("size", "queue_batch.size"),
+    ("timeout", "queue_batch.timeout"),
+    ("retry", "queue_batch.retry"),
+    ("table_name", "dynamodb.table_name"),
+];
+
 /// One object of the configuration while it is read.
 pub(super) struct Section<'a> {
     path: &'static str,
@@ -205,6 +218,12 @@ impl<'a> Section<'a> {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
+    /// Takes a key that is known of, but not offered; whether it was given.
+    pub(super) fn discard(&mut self, key: &str) -> bool {
+        let at = self.entries.iter().position(|(name, _)| name == key);
+        at.map(|at| self.entries.swap_remove(at)).is_some()
+    }
+
     /// How many problems have been named so far, in all sections.
     pub(super) fn problem_count(&self) -> usize {
         self.problems.len()
@@ -245,7 +264,14 @@ impl<'a> Section<'a> {
                 .map(|known| (strsim::damerau_levenshtein(key, known), *known))
                 .filter(|(distance, known)| *distance <= known.len().max(key.len()) / 2)
                 .min();
+            let elsewhere = NESTED
+                .iter()
+                .find(|(name, path)| self.path.is_empty() && name == key && *path != key);
             let advice = match nearest {
+                _ if elsewhere.is_some() => {
+                    let path = elsewhere.map_or("", |(_, path)| path);
+                    format!("Did you mean '{path}'?")
+                }
                 // A key given twice has been named already.
                 Some((0, _)) => continue,
                 Some((_, known)) => format!("Did you mean '{}'?", join(self.path, known)),
@@ -280,7 +306,7 @@ impl Given {
         }
         match &self.tree {
             Tree::Int(value) => value.to_string(),
-            Tree::Float(value) => value.to_string(),
+            Tree::Float(value) => format!("{value:?}"),
             Tree::Bool(value) => value.to_string(),
             other => other.type_name(),
         }

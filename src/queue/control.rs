@@ -126,7 +126,8 @@ impl Lane {
                     self.backend.name(),
                     true,
                     format!(
-                        "{left} queued message(s) were not delivered in time{}. They are still queued.",
+                        "{left} queued message(s) were not delivered in time{}. They are still queued: give it \
+                         more time, or see stats().",
                         self.last_error_suffix()
                     ),
                 ));
