@@ -56,7 +56,7 @@ dev: $(VENV)/ready  ## Build the module for development into .venv.
 	$(BIN)/maturin develop --quiet
 	@rm -f $(VENV)/installed
 
-bench: $(VENV)/installed $(VENV)/bench-ready  ## Compare with peers; QUICK=1 for a short run.
+bench: $(VENV)/installed  ## Compare with peers; QUICK=1 for a short run.
 	cargo build --release --quiet --example raw_sqlite
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
@@ -72,17 +72,13 @@ $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "TetherDB needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev
+	$(BIN)/python -m pip install --quiet --group dev --group bench
 	@touch $@
 
 $(VENV)313/ready: pyproject.toml
 	$(PYTHON313) -m venv $(VENV)313
 	$(VENV)313/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(VENV)313/bin/python -m pip install --quiet --group dev
-	@touch $@
-
-$(VENV)/bench-ready: $(VENV)/ready
-	$(BIN)/python -m pip install --quiet --group bench
+	$(VENV)313/bin/python -m pip install --quiet --group dev --group bench
 	@touch $@
 
 # The package as users install it, built for release.
