@@ -66,6 +66,7 @@ crash: dev  ## The long crash tests: 200 SIGKILLs and 200 exits in the middle of
 clean:  ## Remove what was built and installed.
 	rm -rf target dist $(VENV) $(VENV)313 .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/TetherDB/_tetherdb.*.so
+	find python tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
 # The environment with the development tools.
 $(VENV)/ready: pyproject.toml

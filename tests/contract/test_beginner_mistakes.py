@@ -1,0 +1,114 @@
+"""What a newcomer gets wrong in the first hour: the error says what to write instead, nothing is stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from TetherDB import DB, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [{"key": "a", "value": "b"}, {"a", "b"}, frozenset({"a", "b"})],
+    ids=["dict", "set", "frozenset"],
+)
+def test_a_pair_has_an_order(db: DB, pair: Any) -> None:
+    with pytest.raises(TypeError, match=r"^items\[0\] must be a \(key, value\) pair, got") as caught:
+        db.write_messages([pair, ("c", "d")])
+    assert type(pair).__name__ in str(caught.value)
+    assert db.list_keys()["keys"] == []
+
+
+def test_a_wrong_pair_after_right_ones_writes_nothing(db: DB) -> None:
+    items: Any = [("a", "b"), {"key": "c", "value": "d"}]
+    with pytest.raises(TypeError, match=r"^items\[1\]"):
+        db.write_messages(items)
+    assert db.list_keys()["keys"] == []
+
+
+def test_a_timeout_is_a_number(db: DB) -> None:
+    text: Any = "3"
+    receipt = db.write_queue_message("a", "b", receipt=True)
+    for wait in (db.flush, db.stop, receipt.wait):
+        with pytest.raises(TypeError, match=r"^timeout must be"):
+            wait(text)
+    assert receipt.wait(timeout=30)
+
+
+def with_receipt(db: Any, word: Any) -> object:
+    return db.write_queue_message("a", "b", receipt=word)
+
+
+FLAGS: dict[str, Callable[[DB, Any], object]] = {
+    "write_message queue": lambda db, word: db.write_message("a", "b", queue=word),
+    "write_queue_message receipt": with_receipt,
+    "tether wait": lambda db, word: db.tether(wait=word),
+    "tether queue": lambda db, word: db.tether(queue=word),
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+@pytest.mark.parametrize("word", ["yes", "no"])
+def test_a_flag_is_a_bool(db: DB, flag: str, word: str) -> None:
+    with pytest.raises(TypeError, match=rf"^{flag.split()[1]} must be a bool, got str"):
+        FLAGS[flag](db, word)
+    db.flush()
+    assert db.list_keys()["keys"] == []
+
+
+def test_a_missing_configuration_says_where_the_file_of_records_goes(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        DB(str(tmp_path / "missing.json"))
+    for word in ("missing.json", "local", "filepath"):
+        assert word in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("open_now", [False, True], ids=["closed", "open"])
+def test_a_file_of_records_is_no_configuration(
+    open_db: Callable[..., DB], path: Path, open_now: bool
+) -> None:
+    db = open_db()
+    db.write_message("a", "b")
+    if not open_now:
+        db.stop()
+    with pytest.raises(ConfigError, match="is a file of records") as caught:
+        DB(str(path))
+    assert "filepath" in str(caught.value)
+    assert db.read_message("a") == "b"
+
+
+@pytest.mark.parametrize(
+    ("config", "suggested"),
+    [({"filepath": "x"}, "local.filepath"), ({"queue": {}}, "queue_batch")],
+    ids=["filepath", "queue"],
+)
+def test_a_near_miss_is_suggested(config: dict[str, Any], suggested: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        DB(config)
+    assert f"Did you mean '{suggested}'?" in str(caught.value)
+
+
+def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    config = tmp_path / "config.json"
+    config.write_text('{"local": {"filepath": "marked"}}', encoding="utf-8-sig")
+    assert config.read_bytes().startswith(b"\xef\xbb\xbf")
+    assert "'marked'" in repr(DB(config))
+
+
+def test_config_file_takes_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    mapping: Any = {"a": 1}
+    with pytest.raises(TypeError, match=r"^config_file must be a path .*got dict"):
+        DB(config_file=mapping)
+
+
+def test_a_journal_setting_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"^queue_batch\.journal_sync: "):
+        DB({"queue_batch": {"journal_sync": "always"}})
