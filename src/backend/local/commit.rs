@@ -147,14 +147,14 @@ impl Committer {
                 Err(failure) => {
                     drop(inside);
                     wait::lock(&self.shared).leave(own);
-                    own.answer(Err(self.explain(failure).0));
+                    own.answer(Err(self.explain(failure).0), &self.shared);
                 }
             }
         }
         if checkpoints {
             let answer = self.checkpoint(seat);
             for job in self.take_checkpoints() {
-                job.answer(answer.clone().map(|()| Answer::Checkpointed));
+                job.answer(answer.clone().map(|()| Answer::Checkpointed), &self.shared);
             }
         }
         Led::Done
@@ -176,7 +176,7 @@ impl Committer {
                 self.pool.put_writer(connection, &inside);
                 drop(inside);
                 for (job, answer) in group.iter().zip(answers) {
-                    job.answer(Ok(answer));
+                    job.answer(Ok(answer), &self.shared);
                 }
             }
             Err(failure) => {
@@ -186,7 +186,7 @@ impl Committer {
                 if let [one] = &group[..]
                     && !matches!(one.work, Work::Send(_))
                 {
-                    one.answer(Err(error));
+                    one.answer(Err(error), &self.shared);
                     return;
                 }
                 for job in group {
@@ -196,7 +196,7 @@ impl Committer {
                     } else {
                         self.run_alone(&job.work)
                     };
-                    job.answer(answer);
+                    job.answer(answer, &self.shared);
                 }
             }
         }
@@ -390,8 +390,11 @@ impl Job {
         matches!(self.work, Work::Checkpoint)
     }
 
-    fn answer(&self, answer: Result<Answer>) {
+    /// The waiting writer looks for its answer with the lock of `Shared`, and lets go of that only to wait:
+    /// passing through it in between, the call cannot come before the wait.
+    fn answer(&self, answer: Result<Answer>, shared: &Mutex<Shared>) {
         *wait::lock(&self.answer) = Some(answer);
+        drop(wait::lock(shared));
         self.changed.notify_one();
     }
 }
