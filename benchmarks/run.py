@@ -29,7 +29,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--only", nargs="+", metavar="WORK", choices=list(workloads.WORKLOADS), help="these works alone"
     )
-    parser.add_argument("--repetitions", type=int, help="default 9, or 5 with --quick")
+    parser.add_argument("--repetitions", type=int, help="default 9, or 3 with --quick")
     parser.add_argument("--count", type=int, help="at most so many messages in each work")
     parser.add_argument(
         "--folder", type=Path, default=Path("target"), help="where the files go; not a RAM disk"
@@ -72,7 +72,7 @@ def machine(folder: Path) -> dict[str, str]:
 def main() -> int:
     options = parse()
     works = [workloads.WORKLOADS[name] for name in options.only or workloads.WORKLOADS]
-    repetitions = options.repetitions or (5 if options.quick else 9)
+    repetitions = options.repetitions or (3 if options.quick else 9)
     most = options.count or sys.maxsize
     rows = min(most, 20_000 if options.quick else 100_000)
     options.folder.mkdir(exist_ok=True, parents=True)
