@@ -1,6 +1,7 @@
 //! Python's `logging`: one line, the gate that `fork` waits at, and the handler where nobody has set one up.
 
 use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,6 +9,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::runtime;
 use crate::queue::Level;
 
 fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
@@ -70,6 +72,9 @@ pub(super) fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
         Level::Error => "error",
     };
     let gate = enter_gate(py);
+    if FINISHED.load(Ordering::SeqCst) && !runtime::is_main_thread(py) {
+        return Ok(());
+    }
     LOGGING.set(LOGGING.get() + 1);
     // As an argument, not as the format: keys and values may hold percent signs.
     let logged = logger(py).and_then(|logger| logger.call_method1(method, ("%s", text)));
@@ -98,6 +103,20 @@ pub(super) fn set_up_debug(py: Python<'_>) -> PyResult<()> {
         logger.call_method1("addHandler", (handler,))?;
     }
     Ok(())
+}
+
+/// The program has ended but for its main thread.
+static FINISHED: AtomicBool = AtomicBool::new(false);
+
+/// At the end of the program: from here on only the main thread logs, and nobody else is in the middle of a
+/// line when this returns. Until Python 3.13 the end kills other threads where they stand in Python code, and
+/// ours must not be below that.
+pub(super) fn finish(py: Python<'_>) {
+    FINISHED.store(true, Ordering::SeqCst);
+    py.detach(|| {
+        before_fork();
+        after_fork();
+    });
 }
 
 /// Passes the gate before the thread is attached, while its state is made.

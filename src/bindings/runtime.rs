@@ -91,7 +91,7 @@ pub(super) fn anew<T: Send>(
 }
 
 /// Whether signal handlers run in this thread. A thread that forks becomes the main thread of its child.
-fn is_main_thread(py: Python<'_>) -> bool {
+pub(super) fn is_main_thread(py: Python<'_>) -> bool {
     thread_local! {
         static KNOWN: Cell<Option<(u64, bool)>> = const { Cell::new(None) };
     }
@@ -230,4 +230,5 @@ fn after_fork_in_child() {
 fn at_exit(py: Python<'_>) {
     py.detach(store::stop_all);
     events::finish_all(py);
+    logging::finish(py);
 }

@@ -288,33 +288,6 @@ def test_exit_while_daemon_threads_wait_for_a_locked_file(tmp_path: Path, verb: 
         assert time.monotonic() - begun < 20
 
 
-def test_exit_while_daemon_threads_are_in_the_users_own_iterables(tmp_path: Path) -> None:
-    # Python code that a verb calls is stopped by the end like any other, in the middle of our call.
-    source = """
-        from TetherDB import DB
-        db = DB({"local": {"filepath": "store", "synchronous": "off", "busy_timeout": 60}})
-
-        def items():
-            for i in range(50):
-                if i % 10 == 0:
-                    time.sleep(0)
-                yield f"{i}", {"i": [i]}
-
-        def hammer():
-            while True:
-                db.write_messages(items())
-                db.read_messages(key for key, _ in items())
-                db.delete_messages(key for key, _ in items())
-
-        for _ in range(8):
-            threading.Thread(target=hammer, daemon=True).start()
-        time.sleep(0.2)
-    """
-    for round_ in range(5):
-        (tmp_path / f"{round_}").mkdir()
-        assert run(tmp_path / f"{round_}", source).quiet() == ""
-
-
 BEFORE_AND_AFTER = """
 import atexit
 
