@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFrozenSet, PyMapping, PySet, PyString, PyType};
+use pyo3::types::{PyBool, PyDict, PyFrozenSet, PySet, PyString, PyType};
 
+use super::calls::Calls;
 use super::{errors, json};
 use crate::message::{BackendName, Message, quote};
 
@@ -185,11 +186,12 @@ fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
 
 /// The messages of a mapping or an iterable of pairs. Nothing is written before all are in order.
 pub(super) fn messages(bucket: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<Message>> {
-    let pairs = match items.cast::<PyMapping>() {
-        Ok(mapping) => mapping.items()?.into_any(),
-        Err(_) => items.clone(),
+    let pairs = if items.is_mapping()? {
+        items.run_method("items", ())?
+    } else {
+        items.clone()
     };
-    let pairs = pairs.try_iter().map_err(|_| {
+    let pairs = pairs.items().map_err(|_| {
         PyTypeError::new_err(format!(
             "items must be a mapping or an iterable of (key, value) pairs, got {}.",
             type_name(items)
@@ -222,13 +224,13 @@ fn split<'py>(
     }
     // These come apart too, but not into a key and its value.
     let is_no_pair = pair.is_instance_of::<PyString>()
-        || pair.cast::<PyMapping>().is_ok()
+        || pair.is_mapping()?
         || pair.is_instance_of::<PySet>()
         || pair.is_instance_of::<PyFrozenSet>();
     if is_no_pair {
         return Ok(None);
     }
-    let Ok(halves) = pair.try_iter() else {
+    let Ok(halves) = pair.items() else {
         return Ok(None);
     };
     let mut halves = halves.take(3).collect::<PyResult<Vec<_>>>()?.into_iter();
@@ -255,7 +257,7 @@ fn about_item(pair: &Bound<'_, PyAny>, at: usize, key: &Bound<'_, PyAny>, error:
         return PyValueError::new_err(format!("items[{at}]{shown}: {value} Nothing was written."));
     }
     // An exception without notes (none of CPython's) is raised as it is.
-    let _ = value.call_method1("add_note", (note,));
+    let _ = value.run_method("add_note", (note,));
     error.clone_ref(py)
 }
 
@@ -278,7 +280,7 @@ pub(super) fn keys(bucket: &str, keys: &Bound<'_, PyAny>) -> PyResult<Vec<String
         return Err(refused());
     }
     let mut stored = Vec::new();
-    for (at, item) in keys.try_iter().map_err(|_| refused())?.enumerate() {
+    for (at, item) in keys.items().map_err(|_| refused())?.enumerate() {
         let item = item?;
         let key = key(&item).map_err(|error| {
             let py = item.py();

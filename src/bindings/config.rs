@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyMapping, PyString, PyTuple};
+use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
 
 use super::arguments::type_name;
+use super::calls::Calls;
 use super::errors;
 use crate::config::{Config, Tree};
 
@@ -31,10 +32,8 @@ pub(super) fn read(
                 PyValueError::new_err(error.to_string())
             });
         }
-        (Some(config), None) => match config.cast::<PyMapping>() {
-            Ok(mapping) => (Ok(tree(mapping.as_any(), DEEPEST)?), config.py()),
-            Err(_) => (Err((config, "config")), config.py()),
-        },
+        (Some(config), None) if config.is_mapping()? => (Ok(tree(config, DEEPEST)?), config.py()),
+        (Some(config), None) => (Err((config, "config")), config.py()),
         (None, Some(file)) => (Err((file, "config_file")), file.py()),
     };
     let read = match config {
@@ -86,10 +85,10 @@ fn tree(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Tree> {
             Err(_) => Tree::Foreign("str with lone surrogates".into()),
         });
     }
-    if let Ok(mapping) = value.cast::<PyMapping>() {
+    if value.is_mapping()? {
         let mut entries = Vec::new();
-        for item in mapping.items()? {
-            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item.extract()?;
+        for item in value.run_method("items", ())?.items()? {
+            let (key, value): (Bound<'_, PyAny>, Bound<'_, PyAny>) = item?.extract()?;
             let Ok(key) = key.extract::<String>() else {
                 let text = format!(
                     "config: keys must be str, got {} {}.",
@@ -103,12 +102,12 @@ fn tree(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Tree> {
         return Ok(Tree::Map(entries));
     }
     if value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>() {
-        let items = value.try_iter()?;
+        let items = value.items()?;
         let items: PyResult<Vec<_>> = items.map(|item| tree(&item?, depth)).collect();
         return Ok(Tree::List(items?));
     }
-    if value.hasattr("__fspath__")?
-        && let Ok(path) = value.call_method0("__fspath__")?.extract::<String>()
+    if let Some(fspath) = value.some_attribute("__fspath__")?
+        && let Ok(path) = fspath.run(())?.extract::<String>()
     {
         return Ok(Tree::Text(path));
     }

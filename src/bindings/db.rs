@@ -12,6 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
 use super::arguments::Given;
+use super::calls::{self, Calls};
 use super::handle::Open;
 use super::iterator::MessageIterator;
 use super::receipt::Receipt;
@@ -459,12 +460,12 @@ impl DB {
             Some(queue) => arguments::flag("queue", &Given::Value(queue.clone()), false)?,
         };
         options.set_item("queue", queued)?;
-        let tether = TETHER.import(py, "TetherDB._tether", "tether")?;
+        let tether = calls::imported(py, &TETHER, "TetherDB._tether", "tether")?;
         if let Some(function) = function {
-            return tether.call((slf, function), Some(&options));
+            return tether.run_with((slf, function), Some(&options));
         }
-        let partial = py.import("functools")?.getattr("partial")?;
-        partial.call((tether, slf), Some(&options))
+        let partial = calls::import(py, "functools")?.attribute("partial")?;
+        partial.run_with((tether, slf), Some(&options))
     }
 
     /// Logs one ERROR line on behalf of `tether`.

@@ -5,13 +5,14 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyList, PyType};
 
+use super::calls::{self, Calls};
 use super::json;
 use crate::error::{Error, Kind};
 use crate::message::{BackendName, Failed};
 
 /// The exception classes live in Python, where a class can have two bases.
 fn class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
-    static MODULE: PyOnceLock<Py<PyModule>> = PyOnceLock::new();
+    static MODULE: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
     let name = match kind {
         Kind::Config => "ConfigError",
         Kind::NotConfigured => "BackendNotConfigured",
@@ -23,9 +24,8 @@ fn class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
         Kind::Corrupt => "CorruptStore",
         Kind::Backend | Kind::Interrupted | Kind::Value => "BackendError",
     };
-    let module =
-        MODULE.get_or_try_init(py, || py.import("TetherDB._exceptions").map(Bound::unbind))?;
-    Ok(module.bind(py).getattr(name)?.cast_into::<PyType>()?)
+    let classes = calls::imported(py, &MODULE, "TetherDB._exceptions", "__dict__")?;
+    Ok(classes.get_item(name)?.cast_into::<PyType>()?)
 }
 
 /// The exception for an error.
@@ -42,12 +42,12 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
         kind => class(py, kind)?,
     };
     let exception = match error.kind() {
-        Kind::Delivery => class.call1((text, failed_list(py, error.failed())?))?,
+        Kind::Delivery => class.run((text, failed_list(py, error.failed())?))?,
         Kind::Backend | Kind::Timeout | Kind::Corrupt => {
             let backend = error.backend_name().map(BackendName::as_str);
-            class.call1((text, backend, error.retryable()))?
+            class.run((text, backend, error.retryable()))?
         }
-        _ => class.call1((text,))?,
+        _ => class.run((text,))?,
     };
     Ok(PyErr::from_value(exception))
 }

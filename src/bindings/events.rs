@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::calls::Calls;
 use super::{errors, json, logging};
 use crate::config::Logging;
 use crate::message::Failed;
@@ -314,15 +315,12 @@ impl Events for Sender {
             };
             let exception = errors::to_python(py, &failed.error).into_value(py);
             let value = json::decode(py, failed.message.value())?;
-            on_error.call1(
-                py,
-                (
-                    failed.message.key(),
-                    value,
-                    failed.backend.as_str(),
-                    exception,
-                ),
-            )?;
+            on_error.bind(py).run((
+                failed.message.key(),
+                value,
+                failed.backend.as_str(),
+                exception,
+            ))?;
             Ok(())
         }));
     }

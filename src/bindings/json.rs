@@ -12,6 +12,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyInt, PyList, PyString, PyTuple};
 
+use super::calls::{self, Calls};
+
 /// Deeper structures go to `json.dumps`, which knows when to stop, and says what is wrong.
 const DEEPEST: usize = 100;
 
@@ -22,7 +24,7 @@ pub(super) fn encode(value: &Bound<'_, PyDict>, out: &mut String) -> PyResult<()
         return Ok(());
     }
     out.truncate(start);
-    let text = dumps(value.py())?.call1((value,))?;
+    let text = dumps(value.py())?.run((value,))?;
     out.push_str(text.cast::<PyString>()?.to_str()?);
     Ok(())
 }
@@ -163,7 +165,7 @@ pub(super) fn decode<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, Py
         return Ok(value);
     }
     // Not an object after all, or something only the `json` module reads: NaN, lone surrogates, depth.
-    let value = match loads(py)?.call1((text,)) {
+    let value = match loads(py)?.run((text,)) {
         Err(error) if error.is_instance_of::<PyRecursionError>(py) => load_afresh(py, text),
         other => other,
     };
@@ -182,7 +184,7 @@ pub(super) fn decode<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, Py
 fn load_afresh<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> {
     let loaded = py.detach(|| {
         thread::scope(|scope| {
-            let load = || Python::attach(|py| loads(py)?.call1((text,)).map(Bound::unbind));
+            let load = || Python::attach(|py| loads(py)?.run((text,)).map(Bound::unbind));
             scope.spawn(load).join().ok()
         })
     });
@@ -194,10 +196,10 @@ fn load_afresh<'py>(py: Python<'py>, text: &str) -> PyResult<Bound<'py, PyAny>> 
 
 fn dumps(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static DUMPS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    DUMPS.import(py, "json", "dumps")
+    calls::imported(py, &DUMPS, "json", "dumps")
 }
 
 fn loads(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
     static LOADS: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    LOADS.import(py, "json", "loads")
+    calls::imported(py, &LOADS, "json", "loads")
 }

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::calls::{self, Calls};
 use super::runtime;
 use crate::queue::Level;
 
 fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    py.import("logging")?
-        .call_method1("getLogger", ("TetherDB",))
+    calls::import(py, "logging")?.run_method("getLogger", ("TetherDB",))
 }
 
 /// Held for reading while a line is logged, for writing while a `fork` is under way: a child must not
@@ -77,7 +77,7 @@ pub(super) fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
     }
     LOGGING.set(LOGGING.get() + 1);
     // As an argument, not as the format: keys and values may hold percent signs.
-    let logged = logger(py).and_then(|logger| logger.call_method1(method, ("%s", text)));
+    let logged = logger(py).and_then(|logger| logger.run_method(method, ("%s", text)));
     LOGGING.set(LOGGING.get() - 1);
     drop(gate);
     logged.map(drop)
@@ -86,21 +86,20 @@ pub(super) fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
 /// With `debug`: the lines pass, and where nobody has set up logging they go to stderr.
 pub(super) fn set_up_debug(py: Python<'_>) -> PyResult<()> {
     let logger = logger(py)?;
-    let logging = py.import("logging")?;
-    let debug = logging.getattr("DEBUG")?;
-    if !logger
-        .call_method1("isEnabledFor", (&debug,))?
-        .is_truthy()?
-    {
-        logger.call_method1("setLevel", (&debug,))?;
+    let logging = calls::import(py, "logging")?;
+    let debug = logging.attribute("DEBUG")?;
+    if !logger.run_method("isEnabledFor", (&debug,))?.is_truthy()? {
+        logger.run_method("setLevel", (&debug,))?;
     }
-    if !logger.call_method0("hasHandlers")?.is_truthy()? {
-        let handler = logging.call_method0("StreamHandler")?;
+    if !logger.run_method("hasHandlers", ())?.is_truthy()? {
+        let handler = logging.run_method("StreamHandler", ())?;
         let arguments = PyDict::new(py);
         arguments.set_item("fmt", "%(levelname)s: %(message)s")?;
-        let formatter = logging.call_method("Formatter", (), Some(&arguments))?;
-        handler.call_method1("setFormatter", (formatter,))?;
-        logger.call_method1("addHandler", (handler,))?;
+        let formatter = logging
+            .attribute("Formatter")?
+            .run_with((), Some(&arguments))?;
+        handler.run_method("setFormatter", (formatter,))?;
+        logger.run_method("addHandler", (handler,))?;
     }
     Ok(())
 }
@@ -109,8 +108,8 @@ pub(super) fn set_up_debug(py: Python<'_>) -> PyResult<()> {
 static FINISHED: AtomicBool = AtomicBool::new(false);
 
 /// At the end of the program: from here on only the main thread logs, and nobody else is in the middle of a
-/// line when this returns. Until Python 3.13 the end kills other threads where they stand in Python code, and
-/// ours must not be below that.
+/// line when this returns. The end stops other threads where they stand in Python code; one that stood in a
+/// log handler would keep the handler's lock from the main thread for ever.
 pub(super) fn finish(py: Python<'_>) {
     FINISHED.store(true, Ordering::SeqCst);
     py.detach(|| {

@@ -8,6 +8,7 @@
 )]
 
 mod arguments;
+mod calls;
 mod config;
 mod db;
 mod errors;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::calls::{self, Calls};
 use super::errors;
 use super::events::Channel;
 use super::{arguments, runtime};
@@ -99,19 +100,21 @@ impl Receipt {
 
     fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.check_owner()?;
-        let event_loop = py.import("asyncio")?.call_method0("get_running_loop")?;
-        let future = event_loop.call_method0("create_future")?;
+        let event_loop = calls::import(py, "asyncio")?.run_method("get_running_loop", ())?;
+        let future = event_loop.run_method("create_future", ())?;
         let (loop_handle, future_handle) = (event_loop.unbind(), future.clone().unbind());
         let (receipt, channel) = (self.inner.clone(), Arc::clone(&self.channel));
         self.inner.on_settled(move || {
             channel.call(Box::new(move |py| {
                 let resolve = resolve(py, &receipt, &future_handle)?;
                 // A closed loop has nobody left who waits.
-                let _ = loop_handle.call_method1(py, "call_soon_threadsafe", (resolve,));
+                let _ = loop_handle
+                    .bind(py)
+                    .run_method("call_soon_threadsafe", (resolve,));
                 Ok(())
             }));
         });
-        future.call_method0("__await__")
+        future.run_method("__await__", ())
     }
 
     fn __repr__(&self) -> &'static str {
@@ -150,12 +153,12 @@ struct Settle {
 impl Settle {
     fn __call__(&self, py: Python<'_>) -> PyResult<()> {
         let future = self.future.bind(py);
-        if future.call_method0("done")?.is_truthy()? {
+        if future.run_method("done", ())?.is_truthy()? {
             return Ok(());
         }
         match &self.outcome {
-            None => future.call_method1("set_result", (true,))?,
-            Some(error) => future.call_method1("set_exception", (error,))?,
+            None => future.run_method("set_result", (true,))?,
+            Some(error) => future.run_method("set_exception", (error,))?,
         };
         Ok(())
     }

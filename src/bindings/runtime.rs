@@ -10,6 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict};
 
+use super::calls::{self, Calls};
 use super::{errors, events, logging};
 use crate::error::{Error, Kind, Result};
 use crate::wait::{self, Cancel, Interrupt, Wait};
@@ -102,9 +103,11 @@ pub(super) fn is_main_thread(py: Python<'_>) -> bool {
         return answer;
     }
     let ask = || -> PyResult<bool> {
-        let threading = py.import("threading")?;
-        let main = threading.call_method0("main_thread")?.getattr("ident")?;
-        threading.call_method0("get_ident")?.eq(main)
+        let threading = calls::import(py, "threading")?;
+        let main = threading
+            .run_method("main_thread", ())?
+            .attribute("ident")?;
+        threading.run_method("get_ident", ())?.eq(main)
     };
     // At the very end of the program nothing can be imported, and no handler runs.
     let answer = ask().unwrap_or(false);
@@ -171,9 +174,9 @@ pub(super) fn watch_fork(py: Python<'_>) -> PyResult<()> {
 pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
     static WATCHING: PyOnceLock<()> = PyOnceLock::new();
     let watch = || {
-        py.import("logging")?;
+        calls::import(py, "logging")?;
         let hook = wrap_pyfunction!(at_exit, py)?;
-        py.import("atexit")?.call_method1("register", (hook,))?;
+        calls::import(py, "atexit")?.run_method("register", (hook,))?;
         let reopen = wrap_pyfunction!(open_log, py)?;
         register_at_fork(py, wrap_pyfunction!(close_log, py)?, reopen.clone(), reopen)
     };
@@ -186,16 +189,14 @@ fn register_at_fork<'py>(
     in_parent: Bound<'py, PyCFunction>,
     in_child: Bound<'py, PyCFunction>,
 ) -> PyResult<()> {
-    let os = py.import("os")?;
-    if !os.hasattr("register_at_fork")? {
+    let Some(register) = calls::import(py, "os")?.some_attribute("register_at_fork")? else {
         return Ok(());
-    }
+    };
     let hooks = PyDict::new(py);
     hooks.set_item("before", before)?;
     hooks.set_item("after_in_parent", in_parent)?;
     hooks.set_item("after_in_child", in_child)?;
-    os.call_method("register_at_fork", (), Some(&hooks))
-        .map(drop)
+    register.run_with((), Some(&hooks)).map(drop)
 }
 
 #[pyfunction]

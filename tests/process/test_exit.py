@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -286,6 +287,94 @@ def test_exit_while_daemon_threads_wait_for_a_locked_file(tmp_path: Path, verb: 
         begun = time.monotonic()
         assert run(tmp_path, source, verb).quiet() == ""
         assert time.monotonic() - begun < 20
+
+
+# Where a verb runs Python code: until Python 3.13 the end kills a thread that stands in it, below our frames.
+IN_PYTHON_CODE = {
+    "generators": """
+        db.write_messages(items())
+        db.read_messages(key for key, _ in items())
+        db.delete_messages(key for key, _ in items())
+    """,
+    "mappings": """
+        db.write_messages(Mapping())
+        for pair in Mapping().items():
+            db.write_messages([Pair(pair)])
+    """,
+    "json": """
+        db.write_message("key", {1: Text("text"), "nan": float("nan")})
+        db.read_message("key")
+    """,
+    "exceptions": """
+        try:
+            db.read_message("key", backend="etcd")
+        except ValueError:
+            pass
+        try:
+            db.write_messages([("key", {"value": object()})])
+        except TypeError:
+            pass
+    """,
+    "logging": """
+        db.write_message("key", "text")
+    """,
+}
+
+
+@pytest.mark.parametrize("code", IN_PYTHON_CODE)
+def test_exit_while_daemon_threads_are_in_python_code_that_a_verb_calls(tmp_path: Path, code: str) -> None:
+    source = """
+        from collections import UserDict, UserString
+        from TetherDB import DB
+
+        CODE = sys.argv[1]
+        if CODE == "logging":
+            class Handler(logging.Handler):
+                def emit(self, record):
+                    for _ in range(100):
+                        self.format(record)
+            logging.getLogger("TetherDB").addHandler(Handler())
+        db = DB({"debug": CODE == "logging",
+                 "local": {"filepath": "store", "synchronous": "off", "busy_timeout": 60}})
+
+        def items():
+            for i in range(50):
+                if i % 10 == 0:
+                    time.sleep(0)
+                yield f"{i}", {"i": [i]}
+
+        class Mapping(UserDict):
+            def items(self):
+                return items()
+
+        class Pair:
+            def __init__(self, pair): self.pair = pair
+            def __iter__(self):
+                for half in self.pair:
+                    for _ in range(100):
+                        pass
+                    yield half
+
+        class Text(str):
+            pass
+
+        def hammer():
+            while True:
+                exec(COMPILED)
+
+        COMPILED = compile(sys.argv[2], "verbs", "exec")
+        for _ in range(8):
+            threading.Thread(target=hammer, daemon=True).start()
+        time.sleep(0.2)
+        for i in range(1000):
+            db.write_queue_message(f"queued-{i}", "text")
+    """
+    program = textwrap.dedent(IN_PYTHON_CODE[code])
+    for round_ in range(8):
+        folder = tmp_path / f"{round_}"
+        folder.mkdir()
+        assert run(folder, source, code, program).quiet() == ""
+        assert sum(key.startswith("queued-") for key in records(folder / "store")) == 1000
 
 
 BEFORE_AND_AFTER = """
