@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import sqlite3
 import stat
 import struct
 import sys
+import threading
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -422,6 +424,46 @@ def test_deleted_while_open(
     db.stop()
     assert len(stored()) == 2
     assert sql("PRAGMA integrity_check") == [("ok",)]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files are looked up in /proc")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_deleted_file_does_not_keep_its_space(
+    open_db: Callable[..., DB], path: Path, replaced: bool
+) -> None:
+    def open_files() -> list[str]:
+        links = []
+        for entry in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                links.append(str(entry.readlink()))
+        return [link for link in links if link.startswith(str(path))]
+
+    db = open_db()
+    db.write_messages({f"{i}": "before" for i in range(200)})
+    # Iterators in several threads at once leave several connections behind.
+    barrier = threading.Barrier(6)
+
+    def read() -> None:
+        barrier.wait()
+        for _ in range(20):
+            list(db.iter_messages(page_size=5))
+
+    threads = [threading.Thread(target=read) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len([link for link in open_files() if link == str(path)]) > 2
+    if replaced:
+        make_store(path.with_name("new"), "key")
+        path.with_name("new").replace(path)
+    else:
+        path.unlink()
+    for companion in ("-wal", "-shm"):
+        path.with_name(path.name + companion).unlink(missing_ok=True)
+    assert len(list(db.iter_messages())) == int(replaced)
+    db.write_message("new", "text")
+    assert [link for link in open_files() if link.endswith("(deleted)")] == []
 
 
 def make_store(path: Path, key: str, count: int = 1) -> None:

@@ -384,3 +384,57 @@ def test_a_signal_handler_may_call_verbs_while_one_waits(tmp_path: Path, call: s
         program.expect("done", timeout=20)
         program.finish(timeout=20).quiet()
     assert "queued-1" in records(store) or handler == "stop"
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [
+        "db.write_queue_message('key', 'handler'); db.flush()",
+        "db.write_queue_message('key', 'handler'); db.stop()",
+        "db.write_queue_message('key', 'handler', receipt=True).wait()",
+        "db.write_message('key', 'handler')",
+        "db.write_messages({'key': 'handler', 'other': 'handler'})",
+    ],
+)
+@pytest.mark.parametrize(
+    "call",
+    [
+        "db.write_message('key', 'call')",
+        "db.update_message('key', 'call')",
+        "db.write_messages({'other': 'call', 'key': 'call'})",
+        "db.delete_message('other'); db.write_message('key', 'call')",
+    ],
+)
+def test_a_signal_handler_may_use_the_key_of_the_call_below_it(
+    tmp_path: Path, call: str, handler: str
+) -> None:
+    # The call below the handler has its turn on the key, and gives it up while handlers run: else they
+    # would wait for each other. It begins anew behind them.
+    store = tmp_path / "store"
+    prepare(store, {"key": "old", "other": "old"})
+    source = """
+        from TetherDB import DB
+        call, handler = sys.argv[1:]
+
+        def ring(*_):
+            print("rung", flush=True)
+            exec(handler)
+            print("done", flush=True)
+
+        signal.signal(signal.SIGUSR1, ring)
+        db = DB({"local": {"filepath": "store", "busy_timeout": 60}, "queue_batch": {"timeout": 0}})
+        print("ready", flush=True)
+        exec(call)
+        assert db.read_message("key") == "call"
+        db.stop()
+    """
+    with locked(store) as release, Program(tmp_path, source, call, handler) as program:
+        program.expect("ready")
+        time.sleep(0.3)
+        program.send(signal.SIGUSR1)
+        program.expect("rung")
+        time.sleep(0.3)
+        release()
+        program.expect("done", timeout=20)
+        program.finish(timeout=20).quiet()
+    assert records(store)["key"] == "call"
