@@ -3,6 +3,8 @@
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
+# Compiles the protocol of etcd; it is installed with the development tools.
+export PROTOC := $(CURDIR)/$(BIN)/protoc
 # A second interpreter to test the same wheel on, where there is one; empty: none.
 PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
@@ -18,7 +20,7 @@ demo: $(VENV)/installed  ## Set everything up and run the main job on the local 
 test: lint types test-rust test-python test-313  ## Set everything up and run all tests, lints and type checks.
 	@echo "make test: all passed"
 
-test-rust:  ## The engine's own tests, without Python.
+test-rust: $(VENV)/ready  ## The engine's own tests, without Python.
 	cargo test
 
 test-python: dev  ## The tests of the Python package.

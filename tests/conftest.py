@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+pytest_plugins = ["server_fixtures"]
+
 # Another program is another process: SQLite's locks are per process, and closing any descriptor of a file
 # would drop those that the handle under test holds.
 RUN_SQL = """
