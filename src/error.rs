@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::message::{BackendName, Failed};
 
 /// The result of everything in the engine that can fail.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong, one variant for each Python exception.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +32,14 @@ pub enum Kind {
     Backend,
     /// No answer until the deadline (`OperationTimeout`).
     Timeout,
+    /// Refused, unreachable, or no secure connection (`Unavailable`).
+    Unavailable,
+    /// Wrong, missing or insufficient credentials (`AuthenticationFailed`).
+    Authentication,
+    /// Throttled until the deadline (`Throttled`).
+    Throttled,
+    /// The table does not exist (`TableMissing`).
+    TableMissing,
     /// The stored data is damaged or not ours (`CorruptStore`).
     Corrupt,
     /// The waiting caller was interrupted by a signal; the bindings raise what it raised.
@@ -91,6 +99,18 @@ impl Error {
             retryable: false,
             text: text.into(),
             failed,
+        }))
+    }
+
+    /// The same error with more to its text.
+    #[must_use]
+    pub fn noted(&self, note: &str) -> Self {
+        Self(Arc::new(Inner {
+            kind: self.0.kind,
+            backend: self.0.backend,
+            retryable: self.0.retryable,
+            text: format!("{} {note}", self.0.text),
+            failed: self.0.failed.clone(),
         }))
     }
 

@@ -18,6 +18,12 @@ pub trait Interrupt {
     /// asked only while nothing is held that a verb could wait for.
     fn interrupted(&self) -> bool;
 
+    /// As [`Self::interrupted`], for a wait during which nothing at all is held, since another thread does the
+    /// work: it goes on after signal handlers have run, where others are begun anew.
+    fn interrupted_alone(&self) -> bool {
+        self.interrupted()
+    }
+
     /// When the call began: its deadlines count from there, also where it is begun anew.
     fn begun(&self) -> Instant {
         Instant::now()
@@ -56,6 +62,15 @@ impl Interrupt for Cancel {
 
     fn cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Waits on behalf of a call whose work is done by another thread, with [`Interrupt::interrupted_alone`].
+pub struct Alone<'a>(pub &'a dyn Interrupt);
+
+impl Interrupt for Alone<'_> {
+    fn interrupted(&self) -> bool {
+        self.0.interrupted_alone()
     }
 }
 

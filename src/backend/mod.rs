@@ -1,6 +1,9 @@
 //! What a backend is. The queue and the store know this page alone; each backend is a folder beside it.
 
+pub mod dynamodb;
+pub mod etcd;
 pub mod local;
+mod remote;
 
 use std::time::Duration;
 
@@ -23,7 +26,7 @@ pub struct Capabilities {
     pub max_in_flight: usize,
 }
 
-/// One page of a list: what was found in key order, and whether more follows.
+/// One page of a list: what was found, in the backend's order, and whether more follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     /// Stored keys, bucket included, with their texts (empty where only keys were asked for).
@@ -45,6 +48,10 @@ pub struct Range<'a> {
     pub values: bool,
 }
 
+/// What a verb that changes something holds meanwhile, such as its turn on its keys. Dropped when the work has
+/// ended, which may be after its caller was interrupted.
+pub type Turn = Box<dyn Send>;
+
 /// A store of keys and texts.
 ///
 /// Verbs block, and end early when `interrupt` says so. A verb that returned has happened; one that
@@ -65,14 +72,14 @@ pub trait Backend: Send + Sync + 'static {
     /// The texts of those of `keys` that exist, with their position in `keys`.
     fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>>;
 
-    /// Writes all messages or, where it fails, none. No key is given twice.
-    fn write(&self, messages: Vec<Message>, interrupt: &dyn Interrupt) -> Result<()>;
+    /// Writes all messages. Where it fails, none is written, or the error says how many are. No key is given twice.
+    fn write(&self, messages: Vec<Message>, turn: Turn, interrupt: &dyn Interrupt) -> Result<()>;
 
     /// Replaces the text of a key if it exists; whether it did.
-    fn update(&self, message: Message, interrupt: &dyn Interrupt) -> Result<bool>;
+    fn update(&self, message: Message, turn: Turn, interrupt: &dyn Interrupt) -> Result<bool>;
 
     /// Deletes the keys; how many existed. No key is given twice.
-    fn delete(&self, keys: Vec<String>, interrupt: &dyn Interrupt) -> Result<usize>;
+    fn delete(&self, keys: Vec<String>, turn: Turn, interrupt: &dyn Interrupt) -> Result<usize>;
 
     /// One page of a list.
     fn list(&self, range: Range<'_>, interrupt: &dyn Interrupt) -> Result<Page>;

@@ -17,7 +17,7 @@ use super::handle::Open;
 use super::iterator::MessageIterator;
 use super::receipt::Receipt;
 use super::{arguments, config, errors, json, logging, runtime};
-use crate::config::Logging;
+use crate::config::{Config, Logging};
 use crate::message::Message;
 use crate::queue::{self, Level};
 
@@ -59,9 +59,9 @@ impl DB {
         };
         let open = db.open(py)?;
         if open.channel.logs_debug() {
-            let path = open.store.config().local.filepath.display().to_string();
-            let text = format!("Local backend initialized at: {path}");
-            open.channel.log_now(py, Level::Debug, &text)?;
+            for line in opened(open.store.config()) {
+                open.channel.log_now(py, Level::Debug, &line)?;
+            }
         }
         Ok(db)
     }
@@ -540,6 +540,23 @@ impl DB {
              open a DB from it in the other process.",
         ))
     }
+}
+
+/// The debug lines of a handle that was opened.
+fn opened(config: &Config) -> Vec<String> {
+    let mut lines = vec![format!(
+        "Local backend initialized at: {}",
+        config.local.filepath.display()
+    )];
+    if let Some(dynamodb) = &config.dynamodb {
+        let table = &dynamodb.table_name;
+        lines.push(format!("DynamoDB backend initialized with table: {table}"));
+    }
+    if let Some(etcd) = &config.etcd {
+        let endpoints = etcd.endpoints.join(", ");
+        lines.push(format!("etcd backend initialized at: {endpoints}"));
+    }
+    lines
 }
 
 fn truth(py: Python<'_>, value: bool) -> Bound<'_, PyAny> {

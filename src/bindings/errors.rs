@@ -21,6 +21,10 @@ fn class(py: Python<'_>, kind: Kind) -> PyResult<Bound<'_, PyType>> {
         Kind::FlushTimeout => "FlushTimeout",
         Kind::Delivery => "DeliveryError",
         Kind::Timeout => "OperationTimeout",
+        Kind::Unavailable => "Unavailable",
+        Kind::Authentication => "AuthenticationFailed",
+        Kind::Throttled => "Throttled",
+        Kind::TableMissing => "TableMissing",
         Kind::Corrupt => "CorruptStore",
         Kind::Backend | Kind::Interrupted | Kind::Value => "BackendError",
     };
@@ -43,7 +47,13 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     };
     let exception = match error.kind() {
         Kind::Delivery => class.run((text, failed_list(py, error.failed())?))?,
-        Kind::Backend | Kind::Timeout | Kind::Corrupt => {
+        Kind::Backend
+        | Kind::Timeout
+        | Kind::Unavailable
+        | Kind::Authentication
+        | Kind::Throttled
+        | Kind::TableMissing
+        | Kind::Corrupt => {
             let backend = error.backend_name().map(BackendName::as_str);
             class.run((text, backend, error.retryable()))?
         }

@@ -61,11 +61,16 @@ pub(super) fn detached<T: Send>(
 struct Slices {
     begun: Instant,
     main_thread: bool,
+    alone: Signals,
 }
 
 impl Interrupt for Slices {
     fn interrupted(&self) -> bool {
         self.main_thread
+    }
+
+    fn interrupted_alone(&self) -> bool {
+        self.main_thread && self.alone.interrupted()
     }
 
     fn begun(&self) -> Instant {
@@ -79,14 +84,21 @@ pub(super) fn anew<T: Send>(
     py: Python<'_>,
     work: impl Fn(&dyn Interrupt) -> Result<T> + Send + Sync,
 ) -> PyResult<T> {
-    let slices = Slices {
-        begun: Instant::now(),
-        main_thread: is_main_thread(py),
-    };
+    let (begun, main_thread) = (Instant::now(), is_main_thread(py));
     loop {
-        match py.detach(|| work(&slices)) {
-            Err(error) if error.kind() == Kind::Interrupted => py.check_signals()?,
-            other => return other.map_err(|error| errors::to_python(py, &error)),
+        let (outcome, raised) = py.detach(|| {
+            let slices = Slices {
+                begun,
+                main_thread,
+                alone: Signals::default(),
+            };
+            let outcome = work(&slices);
+            (outcome, slices.alone.raised.into_inner())
+        });
+        match (outcome, raised) {
+            (_, Some(raised)) => return Err(raised),
+            (Err(error), None) if error.kind() == Kind::Interrupted => py.check_signals()?,
+            (other, None) => return other.map_err(|error| errors::to_python(py, &error)),
         }
     }
 }

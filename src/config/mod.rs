@@ -1,5 +1,6 @@
 //! The configuration: read once, every problem named by its path, then held in types that cannot be wrong.
 
+mod etcd;
 mod read;
 mod section;
 #[cfg(test)]
@@ -78,7 +79,7 @@ pub enum Synchronous {
     Off,
 }
 
-/// `dynamodb`: validated whole, used once its backend is there.
+/// `dynamodb`.
 #[derive(Clone)]
 pub struct DynamodbConfig {
     /// `table_name`.
@@ -97,10 +98,10 @@ pub struct DynamodbConfig {
     pub timeout: Duration,
 }
 
-/// `etcd`: validated whole, used once its backend is there. Holds secrets, so it has no `Debug`.
+/// `etcd`. Holds secrets, so it has no `Debug`.
 #[derive(Clone)]
 pub struct EtcdConfig {
-    /// `endpoints`, or the one of `host` and `port`.
+    /// `endpoints`, or the one of `host` and `port`, as `host:port`.
     pub endpoints: Vec<String>,
     /// `username` and `password`.
     pub credentials: Option<(String, String)>,

@@ -4,10 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::etcd::read_etcd;
 use super::section::Section;
 use super::{
-    Config, DynamodbConfig, ErrorStyle, EtcdConfig, LocalConfig, Logging, QueueConfig, RetryConfig,
-    Synchronous, TlsConfig, Tree, WhenFull,
+    Config, DynamodbConfig, ErrorStyle, LocalConfig, Logging, QueueConfig, RetryConfig,
+    Synchronous, Tree, WhenFull,
 };
 
 impl Default for QueueConfig {
@@ -171,78 +172,6 @@ fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
         consistent_read,
         timeout,
     })
-}
-
-fn read_etcd(mut section: Section<'_>) -> EtcdConfig {
-    let host = section.text("host");
-    let port = section.integer("port", 1, 65535);
-    let endpoints = section.texts("endpoints");
-    if endpoints.is_some() && (host.is_some() || port.is_some()) {
-        section.problem(
-            "endpoints",
-            "given beside 'host' or 'port'. Give either the list or the pair.",
-        );
-    }
-    if endpoints.as_ref().is_some_and(Vec::is_empty) {
-        section.problem(
-            "endpoints",
-            "expected at least one \"host:port\" or URL, got an empty list.",
-        );
-    }
-    let (has_username, has_password) = (section.gives("username"), section.gives("password"));
-    let username = section.text("username");
-    let password = section.text("password");
-    if has_username != has_password {
-        let (given, missing) = if has_username {
-            ("username", "password")
-        } else {
-            ("password", "username")
-        };
-        section.problem(
-            missing,
-            &format!("required, since '{given}' is given. Authentication needs both."),
-        );
-    }
-    let use_ssl = section.boolean("use_ssl");
-    let ca_certificate = section.file("ca_cert_file");
-    let certificate = section.file("cert_file");
-    let key = section.file("key_file");
-    if certificate.is_given() != key.is_given() {
-        let (given, missing) = if certificate.is_given() {
-            ("cert_file", "key_file")
-        } else {
-            ("key_file", "cert_file")
-        };
-        section.problem(
-            missing,
-            &format!("required, since '{given}' is given. Mutual TLS needs both."),
-        );
-    }
-    let files_given = ca_certificate.is_given() || certificate.is_given() || key.is_given();
-    if use_ssl == Some(false) && files_given {
-        section.problem(
-            "use_ssl",
-            "is false beside TLS files. Set it to true, or leave the files out.",
-        );
-    }
-    let timeout = section
-        .seconds("timeout", false)
-        .unwrap_or(Duration::from_secs(5));
-    section.finish();
-    let endpoints = endpoints.unwrap_or_else(|| {
-        let host = host.unwrap_or_else(|| "localhost".into());
-        vec![format!("{host}:{}", port.unwrap_or(2379))]
-    });
-    let https = endpoints.iter().any(|url| url.starts_with("https://"));
-    EtcdConfig {
-        credentials: username.zip(password),
-        tls: (use_ssl == Some(true) || https || files_given).then(|| TlsConfig {
-            ca_certificate: ca_certificate.read(),
-            identity: certificate.read().zip(key.read()),
-        }),
-        endpoints,
-        timeout,
-    }
 }
 
 fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {

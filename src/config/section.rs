@@ -326,6 +326,13 @@ impl FileContent {
         !matches!(self, Self::Absent)
     }
 
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::Read(bytes) => Some(bytes),
+            Self::Absent | Self::Unreadable => None,
+        }
+    }
+
     pub(super) fn read(self) -> Option<Vec<u8>> {
         match self {
             Self::Read(bytes) => Some(bytes),

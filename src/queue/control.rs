@@ -12,12 +12,12 @@ use crate::wait::{self, Interrupt, Wait};
 
 /// The right of a direct verb to act on its keys: nothing older is left before it in the queue, and
 /// nothing newer travels until it is dropped.
-pub struct Hold<'a> {
-    lane: &'a Lane,
+pub struct Hold {
+    lane: Arc<Lane>,
     gates: Vec<Gate>,
 }
 
-impl Drop for Hold<'_> {
+impl Drop for Hold {
     fn drop(&mut self) {
         let mut ledger = wait::lock(&self.lane.ledger);
         for &gate in &self.gates {
@@ -37,14 +37,14 @@ impl Lane {
     ///
     /// # Errors
     /// `Timeout` after the backend's patience; `Interrupted`.
-    pub fn hold<'a, 'k>(
-        self: &'a Arc<Self>,
+    pub fn hold<'k>(
+        self: &Arc<Self>,
         keys: impl Iterator<Item = &'k str>,
         interrupt: &dyn Interrupt,
-    ) -> Result<Hold<'a>> {
+    ) -> Result<Hold> {
         let mut ledger = self.lock_absorbed();
         let mut hold = Hold {
-            lane: self,
+            lane: Arc::clone(self),
             gates: Vec::with_capacity(keys.size_hint().0),
         };
         let mut behind = None;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::lane::{Clock, Lane, Step};
 use super::{Events, Level, Receipt};
-use crate::backend::{Backend, Capabilities, Completion, Failures, Page, Range};
+use crate::backend::{Backend, Capabilities, Completion, Failures, Page, Range, Turn};
 use crate::config::{QueueConfig, RetryConfig, WhenFull};
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Failed, Limits, Message};
@@ -44,13 +44,13 @@ impl Backend for Fake {
     fn read(&self, _: &[String], _: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
         unreachable!()
     }
-    fn write(&self, _: Vec<Message>, _: &dyn Interrupt) -> Result<()> {
+    fn write(&self, _: Vec<Message>, _: Turn, _: &dyn Interrupt) -> Result<()> {
         unreachable!()
     }
-    fn update(&self, _: Message, _: &dyn Interrupt) -> Result<bool> {
+    fn update(&self, _: Message, _: Turn, _: &dyn Interrupt) -> Result<bool> {
         unreachable!()
     }
-    fn delete(&self, _: Vec<String>, _: &dyn Interrupt) -> Result<usize> {
+    fn delete(&self, _: Vec<String>, _: Turn, _: &dyn Interrupt) -> Result<usize> {
         unreachable!()
     }
     fn list(&self, _: Range<'_>, _: &dyn Interrupt) -> Result<Page> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backend::local::Local;
-use crate::backend::{Backend, Range};
+use crate::backend::{Backend, Range, dynamodb, etcd};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Failed, Message};
@@ -39,10 +39,16 @@ pub struct Listing {
 impl Store {
     /// Opens a configuration. Connects to nothing, creates nothing, starts no thread.
     pub fn open(config: Config, events: Arc<dyn Events>) -> Arc<Self> {
-        let local = Arc::new(Local::new(&config.local));
-        let lane = Lane::new(local, config.queue.clone(), Arc::clone(&events));
+        let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Local::new(&config.local))];
+        if let Some(dynamodb) = &config.dynamodb {
+            backends.push(dynamodb::open(dynamodb.clone()));
+        }
+        if let Some(etcd) = &config.etcd {
+            backends.push(etcd::open(etcd.clone()));
+        }
+        let lane = |backend| Lane::new(backend, config.queue.clone(), Arc::clone(&events));
         let store = Arc::new(Self {
-            lanes: vec![Arc::new(lane)],
+            lanes: backends.into_iter().map(lane).map(Arc::new).collect(),
             events,
             generation: process::generation(),
             started: AtomicBool::new(false),
@@ -67,21 +73,9 @@ impl Store {
         self.used.store(true, Ordering::Relaxed);
         let found = self.lanes.iter().find(|lane| lane.backend().name() == name);
         found.ok_or_else(|| {
-            let configured = match name {
-                BackendName::Local => true,
-                BackendName::Dynamodb => self.config.dynamodb.is_some(),
-                BackendName::Etcd => self.config.etcd.is_some(),
-            };
-            let text = if configured {
-                format!(
-                    "this version of TetherDB has no {name} backend yet: its section is checked, and \
-                     nothing can be stored there. Use backend='local'."
-                )
-            } else {
-                format!(
-                    "backend '{name}' is not configured. Add a section \"{name}\" to the configuration."
-                )
-            };
+            let text = format!(
+                "backend '{name}' is not configured. Add a section \"{name}\" to the configuration."
+            );
             Error::new(Kind::NotConfigured, text)
         })
     }
@@ -151,16 +145,15 @@ impl Store {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
         let written = self.events.wants_debug().then(|| message.clone());
-        let hold = lane.hold(std::iter::once(message.key()), interrupt)?;
-        lane.backend().write(vec![message], interrupt)?;
-        drop(hold);
+        let turn = Box::new(lane.hold(std::iter::once(message.key()), interrupt)?);
+        lane.backend().write(vec![message], turn, interrupt)?;
         if let Some(message) = &written {
             self.log_written(name, message);
         }
         Ok(())
     }
 
-    /// Writes all messages now, or none; gives how many keys.
+    /// Writes all messages now; gives how many keys. See [`Backend::write`] for what a failure leaves.
     pub fn write_many(
         &self,
         name: BackendName,
@@ -174,8 +167,8 @@ impl Store {
         let messages = latest_of_each_key(messages);
         let count = messages.len();
         let written = self.events.wants_debug().then(|| messages.clone());
-        let _hold = lane.hold(messages.iter().map(Message::key), interrupt)?;
-        lane.backend().write(messages, interrupt)?;
+        let turn = Box::new(lane.hold(messages.iter().map(Message::key), interrupt)?);
+        lane.backend().write(messages, turn, interrupt)?;
         for message in written.iter().flatten() {
             self.log_written(name, message);
         }
@@ -202,8 +195,8 @@ impl Store {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
         let written = self.events.wants_debug().then(|| message.clone());
-        let _hold = lane.hold(std::iter::once(message.key()), interrupt)?;
-        let existed = lane.backend().update(message, interrupt)?;
+        let turn = Box::new(lane.hold(std::iter::once(message.key()), interrupt)?);
+        let existed = lane.backend().update(message, turn, interrupt)?;
         if existed && let Some(message) = &written {
             self.log_written(name, message);
         }
@@ -220,8 +213,8 @@ impl Store {
         keys.sort_unstable();
         keys.dedup();
         let lane = self.lane(name)?;
-        let _hold = lane.hold(keys.iter().map(String::as_str), interrupt)?;
-        lane.backend().delete(keys.clone(), interrupt)
+        let turn = Box::new(lane.hold(keys.iter().map(String::as_str), interrupt)?);
+        lane.backend().delete(keys, turn, interrupt)
     }
 
     /// One page of a list.
@@ -299,7 +292,7 @@ impl Store {
             return Ok(());
         }
         self.mark_started();
-        self.lane(BackendName::Local)?.ensure_worker()
+        self.lanes.iter().try_for_each(Lane::ensure_worker)
     }
 
     fn mark_started(&self) {

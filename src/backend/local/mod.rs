@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backend, Capabilities, Completion, Page, Range};
+use super::{Backend, Capabilities, Completion, Page, Range, Turn};
 use crate::config::LocalConfig;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
@@ -106,14 +106,14 @@ impl Backend for Local {
         Ok(found.unwrap_or_default())
     }
 
-    fn write(&self, messages: Vec<Message>, interrupt: &dyn Interrupt) -> Result<()> {
+    fn write(&self, messages: Vec<Message>, _turn: Turn, interrupt: &dyn Interrupt) -> Result<()> {
         if messages.is_empty() {
             return Ok(());
         }
         self.submit(Work::Write(messages), interrupt).map(drop)
     }
 
-    fn update(&self, message: Message, interrupt: &dyn Interrupt) -> Result<bool> {
+    fn update(&self, message: Message, _turn: Turn, interrupt: &dyn Interrupt) -> Result<bool> {
         if !self.has_store(interrupt)? {
             return Ok(false);
         }
@@ -123,7 +123,7 @@ impl Backend for Local {
         }
     }
 
-    fn delete(&self, keys: Vec<String>, interrupt: &dyn Interrupt) -> Result<usize> {
+    fn delete(&self, keys: Vec<String>, _turn: Turn, interrupt: &dyn Interrupt) -> Result<usize> {
         if keys.is_empty() || !self.has_store(interrupt)? {
             return Ok(0);
         }

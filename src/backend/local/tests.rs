@@ -38,7 +38,7 @@ impl Bench {
 
     fn put(&self, key: &str, value: &str) {
         self.local
-            .write(vec![Message::new(key, value)], &Never)
+            .write(vec![Message::new(key, value)], Box::new(()), &Never)
             .unwrap();
     }
 
@@ -75,8 +75,19 @@ fn reading_and_changing_nothing_creates_nothing() {
     let bench = Bench::new();
     assert_eq!(bench.get("k"), None);
     assert_eq!(bench.keys("", None, 10), (vec![], false));
-    assert!(!bench.local.update(Message::new("k", "v"), &Never).unwrap());
-    assert_eq!(bench.local.delete(vec!["k".into()], &Never).unwrap(), 0);
+    assert!(
+        !bench
+            .local
+            .update(Message::new("k", "v"), Box::new(()), &Never)
+            .unwrap()
+    );
+    assert_eq!(
+        bench
+            .local
+            .delete(vec!["k".into()], Box::new(()), &Never)
+            .unwrap(),
+        0
+    );
     bench.local.ping(&Never).unwrap();
     bench.local.flush(&Never).unwrap();
     bench.local.close();
@@ -88,10 +99,15 @@ fn what_is_written_is_read_updated_and_deleted() {
     let bench = Bench::new();
     bench.put("k", "1");
     assert_eq!(bench.get("k").as_deref(), Some("1"));
-    assert!(bench.local.update(Message::new("k", "2"), &Never).unwrap());
+    assert!(
+        bench
+            .local
+            .update(Message::new("k", "2"), Box::new(()), &Never)
+            .unwrap()
+    );
     assert_eq!(bench.get("k").as_deref(), Some("2"));
     let keys = vec!["k".into(), "no".into()];
-    assert_eq!(bench.local.delete(keys, &Never).unwrap(), 1);
+    assert_eq!(bench.local.delete(keys, Box::new(()), &Never).unwrap(), 1);
     assert_eq!(bench.get("k"), None);
 }
 
@@ -181,7 +197,10 @@ fn a_bulk_write_is_all_or_nothing() {
     let bench = Bench::new();
     refuse_keys_of_b(&bench);
     let messages = ["a1", "b1"].map(|key| Message::new(key, "v")).to_vec();
-    let error = bench.local.write(messages, &Never).unwrap_err();
+    let error = bench
+        .local
+        .write(messages, Box::new(()), &Never)
+        .unwrap_err();
     assert_eq!(error.kind(), Kind::Backend);
     assert_eq!(bench.keys("", None, 99).0, ["first"]);
     bench.put("a2", "v");
@@ -200,7 +219,7 @@ fn writers_in_a_group_answer_for_themselves() {
                 for n in 0..20 {
                     let letter = if thread % 2 == 0 { "a" } else { "b" };
                     let message = Message::new(&format!("{letter}{thread}-{n}"), "v");
-                    let written = bench.local.write(vec![message], &Never);
+                    let written = bench.local.write(vec![message], Box::new(()), &Never);
                     assert_eq!(written.is_ok(), thread % 2 == 0);
                 }
             });
@@ -218,7 +237,7 @@ fn a_lock_is_waited_for_and_named_when_it_stays() {
     let begun = Instant::now();
     let error = bench
         .local
-        .write(vec![Message::new("k", "2")], &Never)
+        .write(vec![Message::new("k", "2")], Box::new(()), &Never)
         .unwrap_err();
     assert!(begun.elapsed() >= Duration::from_millis(300));
     assert_eq!((error.kind(), error.retryable()), (Kind::Timeout, true));
@@ -247,10 +266,18 @@ fn an_interrupted_writer_leaves_and_the_others_go_on() {
             .iter()
             .map(|flag| {
                 let bench = &bench;
-                scope.spawn(move || bench.local.write(vec![Message::new("gone", "v")], flag))
+                scope.spawn(move || {
+                    bench
+                        .local
+                        .write(vec![Message::new("gone", "v")], Box::new(()), flag)
+                })
             })
             .collect();
-        let patient = scope.spawn(|| bench.local.write(vec![Message::new("stays", "v")], &Never));
+        let patient = scope.spawn(|| {
+            bench
+                .local
+                .write(vec![Message::new("stays", "v")], Box::new(()), &Never)
+        });
         std::thread::sleep(Duration::from_millis(50));
         for flag in &flags {
             flag.0.store(true, Ordering::SeqCst);
@@ -292,7 +319,7 @@ fn foreign_files_are_refused_and_left_alone() {
         std::fs::write(bench.path(), content).unwrap();
         let error = bench
             .local
-            .write(vec![Message::new("k", "v")], &Never)
+            .write(vec![Message::new("k", "v")], Box::new(()), &Never)
             .unwrap_err();
         assert_eq!(error.kind(), Kind::Corrupt, "{name}");
         assert_eq!(
@@ -312,7 +339,9 @@ fn databases_of_others_are_refused_and_ours_may_carry_more() {
         let bench = Bench::new();
         let sqlite = rusqlite::Connection::open(bench.path()).unwrap();
         sqlite.execute_batch(schema).unwrap();
-        let written = bench.local.write(vec![Message::new("k", "v")], &Never);
+        let written = bench
+            .local
+            .write(vec![Message::new("k", "v")], Box::new(()), &Never);
         assert_eq!(written.unwrap_err().kind(), Kind::Corrupt, "{schema}");
     }
     let bench = Bench::new();
@@ -399,7 +428,9 @@ fn a_folder_or_a_missing_folder_is_named() {
     let bench = Bench::with(|config| config.path = "/nonexistent/folder/store".into());
     let error = bench.local.ping(&Never).unwrap_err();
     assert!(error.to_string().contains("/nonexistent/folder"), "{error}");
-    let written = bench.local.write(vec![Message::new("k", "v")], &Never);
+    let written = bench
+        .local
+        .write(vec![Message::new("k", "v")], Box::new(()), &Never);
     assert!(
         written
             .unwrap_err()

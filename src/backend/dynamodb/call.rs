@@ -1,0 +1,193 @@
+//! One request: repeated until it is done or its time is over.
+
+use std::error::Error as StdError;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::http::HttpResponse;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use tokio::time::{Instant, timeout_at};
+
+use super::connect::{Connected, connect};
+use super::error::{Failure, Next, understand};
+use super::table;
+use crate::backend::remote::pause::Pauses;
+use crate::config::DynamodbConfig;
+use crate::error::{Error, Kind};
+use crate::wait;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// One lost answer shall not cost the whole time.
+const ATTEMPTS: u32 = 3;
+/// How often it is tried to reach a service that is not there.
+const MOST_UNREACHABLE: u32 = 3;
+
+/// Whether a request whose answer was lost may be sent once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Done twice it is the same.
+    Harmless,
+    /// Its answer would not be the same.
+    Tells,
+}
+
+/// The way to the table.
+pub(super) struct Way {
+    pub(super) config: DynamodbConfig,
+    connected: Mutex<Option<Arc<Connected>>>,
+    /// Whoever connects; the others wait for that.
+    connecting: tokio::sync::Mutex<()>,
+    /// Whether the table is known to be there, where it is created otherwise.
+    table: tokio::sync::Mutex<bool>,
+}
+
+impl Way {
+    pub(super) fn new(config: DynamodbConfig) -> Self {
+        Self {
+            connected: Mutex::default(),
+            connecting: tokio::sync::Mutex::default(),
+            table: tokio::sync::Mutex::new(!config.create_table),
+            config,
+        }
+    }
+
+    pub(super) fn deadline(&self) -> Instant {
+        Instant::now() + self.config.timeout
+    }
+
+    pub(super) fn close(&self) {
+        *wait::lock(&self.connected) = None;
+    }
+
+    pub(super) fn pauses(deadline: Instant) -> Pauses {
+        Pauses::new(FIRST_PAUSE, LONGEST_PAUSE, deadline)
+    }
+
+    async fn connect(&self) -> Result<Arc<Connected>, Error> {
+        let open = || wait::lock(&self.connected).clone();
+        if let Some(connected) = open() {
+            return Ok(connected);
+        }
+        let _connecting = self.connecting.lock().await;
+        if let Some(connected) = open() {
+            return Ok(connected);
+        }
+        let connected = Arc::new(connect(&self.config).await?);
+        *wait::lock(&self.connected) = Some(Arc::clone(&connected));
+        Ok(connected)
+    }
+
+    /// Does one request by `deadline`.
+    pub(super) async fn call<T, E, F>(
+        &self,
+        repeat: Repeat,
+        deadline: Instant,
+        request: impl Fn(Client) -> F + Sync,
+    ) -> Result<T, Failure>
+    where
+        T: Send,
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+    {
+        let mut pauses = Self::pauses(deadline);
+        let mut last: Option<Failure> = None;
+        let mut unreachable = 0;
+        let mut renewed = false;
+        loop {
+            let share = self.config.timeout / ATTEMPTS;
+            let until = deadline.min(Instant::now() + share);
+            let attempt = self.attempt(deadline, until, &request);
+            let failure = match attempt.await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            if failure.sent && repeat == Repeat::Tells {
+                return Err(failure.unsure());
+            }
+            match failure.next {
+                Next::Stop => return Err(failure),
+                Next::Create if !self.config.create_table => return Err(failure),
+                Next::Create => *self.table.lock().await = false,
+                Next::Renew if renewed => return Err(failure),
+                Next::Renew => {
+                    renewed = true;
+                    self.close();
+                }
+                Next::Unreachable => {
+                    unreachable += 1;
+                    if unreachable >= MOST_UNREACHABLE {
+                        return Err(failure);
+                    }
+                }
+                Next::Again => {}
+            }
+            // What the service said says more than that it did not answer.
+            if failure.error.kind() != Kind::Timeout || last.is_none() {
+                last = Some(failure);
+            }
+            if !pauses.wait().await {
+                break;
+            }
+        }
+        Err(last.unwrap_or_else(|| self.no_answer(None)))
+    }
+
+    async fn attempt<T, E, F>(
+        &self,
+        deadline: Instant,
+        until: Instant,
+        request: &(impl Fn(Client) -> F + Sync),
+    ) -> Result<T, Failure>
+    where
+        T: Send,
+        E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
+        F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
+    {
+        let prepared = timeout_at(deadline, async {
+            let connected = self.connect().await.map_err(stop)?;
+            let mut ready = self.table.lock().await;
+            if !*ready {
+                table::create(&connected, &self.config, deadline).await?;
+                *ready = true;
+            }
+            Ok(connected)
+        });
+        let connected = match prepared.await {
+            Ok(prepared) => prepared?,
+            Err(_) => return Err(self.no_answer(None)),
+        };
+        match timeout_at(until.max(Instant::now()), request(connected.client.clone())).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(cause)) => Err(understand(
+                &cause,
+                &self.config.table_name,
+                &connected.place,
+            )),
+            Err(_) => Err(Failure {
+                sent: true,
+                ..self.no_answer(Some(&connected.place))
+            }),
+        }
+    }
+
+    fn no_answer(&self, place: Option<&str>) -> Failure {
+        let text = format!(
+            "no answer from {} within dynamodb.timeout of {} s. Check the network and the service, or allow it more time.",
+            place.unwrap_or("where region and credentials come from"),
+            self.config.timeout.as_secs_f64()
+        );
+        Failure::new(Kind::Timeout, Next::Again, text)
+    }
+}
+
+fn stop(error: Error) -> Failure {
+    Failure {
+        error,
+        next: Next::Stop,
+        sent: false,
+        divisible: false,
+    }
+}

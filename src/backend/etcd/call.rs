@@ -1,0 +1,193 @@
+//! One request: on one member after the other, until it is done or its time is over.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use etcd_client::{Error as EtcdError, KvClient};
+use tokio::time::{Instant, timeout_at};
+
+use super::error::{self, Failure, Next};
+use super::member::{Connection, Member};
+use crate::backend::remote::pause::Pauses;
+use crate::config::EtcdConfig;
+use crate::error::{Error, Kind};
+use crate::message::BackendName;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A token may be refused that was renewed a moment ago, while users are being changed.
+const MOST_RENEWALS: usize = 3;
+
+/// Whether a request whose answer was lost may be sent once more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Repeat {
+    /// Done twice it is the same.
+    Harmless,
+    /// Its answer would not be the same.
+    Tells,
+}
+
+/// The members, and which of them answered last.
+pub(super) struct Cluster {
+    config: EtcdConfig,
+    members: Vec<Member>,
+    current: AtomicUsize,
+}
+
+impl Cluster {
+    pub(super) fn new(config: EtcdConfig) -> Self {
+        let tls = config.tls.is_some();
+        let members = config.endpoints.iter();
+        Self {
+            members: members.map(|url| Member::new(url, tls)).collect(),
+            current: AtomicUsize::new(0),
+            config,
+        }
+    }
+
+    pub(super) fn timeout(&self) -> Duration {
+        self.config.timeout
+    }
+
+    /// Whether there is more than one way to the data.
+    pub(super) fn has_several(&self) -> bool {
+        self.members.len() > 1
+    }
+
+    pub(super) fn close(&self) {
+        for member in &self.members {
+            member.drop_connection(None);
+        }
+    }
+
+    fn addresses(&self) -> String {
+        let addresses: Vec<_> = self.members.iter().map(|m| m.address.as_str()).collect();
+        addresses.join(", ")
+    }
+
+    /// Does one request. Each member gets its share of the time that is left, so that a frozen one leaves some for
+    /// the others; when nobody can be reached at all, it ends at once.
+    pub(super) async fn call<T, F>(
+        &self,
+        repeat: Repeat,
+        request: impl Fn(KvClient) -> F + Sync,
+    ) -> Result<T, Failure>
+    where
+        T: Send,
+        F: Future<Output = Result<T, EtcdError>> + Send,
+    {
+        let deadline = Instant::now() + self.config.timeout;
+        let count = self.members.len();
+        let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE, deadline);
+        let mut last: Option<Failure> = None;
+        loop {
+            let first = self.current.load(Ordering::Relaxed);
+            let mut reached = false;
+            for step in 0..count {
+                let now = Instant::now();
+                if now >= deadline {
+                    break;
+                }
+                let index = (first + step) % count;
+                let member = &self.members[index];
+                let left = u32::try_from(count - step).unwrap_or(u32::MAX);
+                let failure = match self
+                    .attempt(member, now + (deadline - now) / left, &request)
+                    .await
+                {
+                    Ok(answer) => {
+                        if step > 0 {
+                            self.current.store(index, Ordering::Relaxed);
+                        }
+                        return Ok(answer);
+                    }
+                    Err(failure) => failure,
+                };
+                let unsure = failure.sent && repeat == Repeat::Tells;
+                match failure.next {
+                    Next::Stop => return Err(failure),
+                    _ if unsure => return Err(failure.unsure()),
+                    Next::Again => reached = true,
+                    Next::Elsewhere => {}
+                }
+                // What one member said says more than that another is not there.
+                if last
+                    .as_ref()
+                    .is_none_or(|last| last.next == Next::Elsewhere)
+                    || failure.next == Next::Again
+                {
+                    last = Some(failure);
+                }
+            }
+            if !reached || !pauses.wait().await {
+                break;
+            }
+        }
+        Err(last.unwrap_or_else(|| self.no_answer(&self.addresses(), false)))
+    }
+
+    /// Does the request on one member, with a token that is good.
+    async fn attempt<T, F>(
+        &self,
+        member: &Member,
+        until: Instant,
+        request: &(impl Fn(KvClient) -> F + Sync),
+    ) -> Result<T, Failure>
+    where
+        T: Send,
+        F: Future<Output = Result<T, EtcdError>> + Send,
+    {
+        let mut connection: Option<Arc<Connection>> = None;
+        let mut sent = false;
+        let work = async {
+            let open = member.connect(&self.config).await?;
+            let open = connection.insert(open);
+            let mut renewals = 0;
+            loop {
+                let token = open.token();
+                sent = true;
+                match request(open.kv()).await {
+                    Err(error) if error::is_stale_token(&error) && renewals < MOST_RENEWALS => {
+                        sent = false;
+                        renewals += 1;
+                        open.renew(token).await?;
+                    }
+                    outcome => return outcome,
+                }
+            }
+        };
+        let outcome = timeout_at(until, work).await;
+        match outcome {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(cause)) => {
+                let failure = error::understand(&cause, member, self.config.tls.is_some(), sent);
+                if failure.broken {
+                    member.drop_connection(connection.as_ref());
+                }
+                Err(failure)
+            }
+            Err(_) => {
+                // Whatever hangs there, the next call shall not wait for it.
+                member.drop_connection(connection.as_ref());
+                Err(self.no_answer(&member.address, sent))
+            }
+        }
+    }
+
+    fn no_answer(&self, address: &str, sent: bool) -> Failure {
+        let text = format!(
+            "no answer from {address} within etcd.timeout of {} s. Check that the server is well and not overloaded, \
+             or allow it more time.",
+            self.config.timeout.as_secs_f64()
+        );
+        Failure {
+            error: Error::backend(Kind::Timeout, BackendName::Etcd, true, text),
+            next: Next::Again,
+            sent,
+            broken: true,
+            divisible: false,
+        }
+    }
+}

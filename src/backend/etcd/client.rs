@@ -1,0 +1,349 @@
+//! The verbs as etcd's requests.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use etcd_client::{
+    Compare, CompareOp, GetOptions, KeyValue, ResponseHeader, Txn, TxnOp, TxnOpResponse,
+    TxnResponse,
+};
+
+use super::call::{Cluster, Repeat};
+use super::error::Failure;
+use crate::backend::remote::{Client, Fault, List, Most, Part};
+use crate::backend::{Failures, Page};
+use crate::config::EtcdConfig;
+use crate::error::{Error, Kind, Result};
+use crate::message::{BackendName, Limits, Message, quote};
+
+/// Operations in one transaction: the default of the server's `--max-txn-ops`.
+const MOST_OPERATIONS: usize = 128;
+/// Bytes in one request: the default of the server's `--max-request-bytes`, 1.5 MiB.
+const MOST_BYTES: usize = 3 << 19;
+/// What a request needs besides the keys and values: more than the framing of a transaction of the most operations.
+const OVERHEAD: usize = 16 << 10;
+const MOST_IN_FLIGHT: usize = 16;
+
+/// Records that the first request of a page asks for, before their size is known.
+const FIRST_PAGE: usize = 256;
+/// Bytes that a later request of a page should bring.
+const PAGE_BYTES: usize = 4 << 20;
+const LARGEST_PAGE: usize = 10_000;
+
+/// After so many refusals others are writing the key all the time, and whoever is last wins.
+const MOST_GUARDED: usize = 5;
+
+/// See the module.
+pub(super) struct Etcd {
+    cluster: Cluster,
+    /// The latest revision of the store that an answer has told.
+    revision: AtomicI64,
+}
+
+impl Etcd {
+    pub(super) fn new(config: EtcdConfig) -> Self {
+        Self {
+            cluster: Cluster::new(config),
+            revision: AtomicI64::new(0),
+        }
+    }
+
+    fn note(&self, header: Option<&ResponseHeader>) {
+        if let Some(header) = header {
+            self.revision
+                .fetch_max(header.revision(), Ordering::Relaxed);
+        }
+    }
+
+    /// Changes `keys`, if `condition` holds; whether it did, and what was answered.
+    ///
+    /// With several members, a request may lie in one that is frozen, be given up and done on another, and come to
+    /// life much later (etcd #8327). So that it cannot undo what was written since, it is bound to what it
+    /// knew: the keys must not have changed after the latest revision seen when it was sent.
+    async fn change(
+        &self,
+        repeat: Repeat,
+        keys: &[&[u8]],
+        condition: Option<Compare>,
+        operations: impl Fn() -> Vec<TxnOp> + Sync,
+    ) -> Result<TxnResponse, Failure> {
+        let several = self.cluster.has_several();
+        for round in 0.. {
+            let mut compares: Vec<Compare> = condition.iter().cloned().collect();
+            let guarded = several && round < MOST_GUARDED;
+            if guarded {
+                let known = self.revision.load(Ordering::Relaxed);
+                let unchanged =
+                    |key: &&[u8]| Compare::mod_revision(*key, CompareOp::Less, known + 1);
+                compares.extend(keys.iter().map(unchanged));
+            }
+            // With a condition, the other branch tells whether that was what failed.
+            let look: Vec<TxnOp> = match (&condition, keys) {
+                (Some(_), [key]) if guarded => {
+                    vec![TxnOp::get(*key, Some(GetOptions::new().with_count_only()))]
+                }
+                _ => Vec::new(),
+            };
+            let request = |mut kv: etcd_client::KvClient| {
+                let transaction = Txn::new()
+                    .when(compares.clone())
+                    .and_then(operations())
+                    .or_else(look.clone());
+                async move { kv.txn(transaction).await }
+            };
+            let answer = self.cluster.call(repeat, request).await?;
+            self.note(answer.header());
+            if answer.succeeded() || !guarded {
+                return Ok(answer);
+            }
+            let missing = answer
+                .op_responses()
+                .iter()
+                .any(|one| matches!(one, TxnOpResponse::Get(found) if found.count() == 0));
+            if missing {
+                return Ok(answer);
+            }
+        }
+        unreachable!("the last round is not guarded, and returns")
+    }
+}
+
+fn put(message: &Message) -> TxnOp {
+    TxnOp::put(message.key(), message.value(), None)
+}
+
+impl Client for Etcd {
+    fn name(&self) -> BackendName {
+        BackendName::Etcd
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            key: MOST_BYTES - OVERHEAD,
+            item: MOST_BYTES - OVERHEAD,
+            source: "etcd's limit of a request, 1.5 MiB with its framing",
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.cluster.timeout()
+    }
+
+    fn most_written(&self) -> Most {
+        Most {
+            count: MOST_OPERATIONS,
+            bytes: MOST_BYTES - OVERHEAD,
+        }
+    }
+
+    fn most_read(&self) -> usize {
+        MOST_OPERATIONS
+    }
+
+    fn most_deleted(&self) -> usize {
+        MOST_OPERATIONS
+    }
+
+    fn most_in_flight(&self) -> usize {
+        MOST_IN_FLIGHT
+    }
+
+    async fn write(&self, part: Part<Message>) -> Result<Failures, Fault> {
+        let written = if let ([message], false) = (part.items(), self.cluster.has_several()) {
+            let request = |mut kv: etcd_client::KvClient| {
+                let (key, value) = (message.key(), message.value());
+                async move { kv.put(key, value, None).await }
+            };
+            self.cluster.call(Repeat::Harmless, request).await.map(drop)
+        } else {
+            let messages = part.items();
+            let keys: Vec<&[u8]> = messages
+                .iter()
+                .map(|message| message.key().as_bytes())
+                .collect();
+            let operations = || messages.iter().map(put).collect();
+            self.change(Repeat::Harmless, &keys, None, operations)
+                .await
+                .map(drop)
+        };
+        written.map_err(Failure::fault)?;
+        Ok(Failures::new())
+    }
+
+    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>> {
+        if let [key] = part.items() {
+            let request = |mut kv: etcd_client::KvClient| {
+                let key = key.as_str();
+                async move { kv.get(key, None).await }
+            };
+            let answer = self.cluster.call(Repeat::Harmless, request).await?;
+            self.note(answer.header());
+            let texts = answer.kvs().iter().map(|found| Ok((0, value_of(found)?)));
+            return texts.collect();
+        }
+        let keys = part.items();
+        let request = |mut kv: etcd_client::KvClient| {
+            let gets: Vec<TxnOp> = keys
+                .iter()
+                .map(|key| TxnOp::get(key.as_str(), None))
+                .collect();
+            async move { kv.txn(Txn::new().and_then(gets)).await }
+        };
+        let answer = self.cluster.call(Repeat::Harmless, request).await?;
+        self.note(answer.header());
+        let mut texts = Vec::new();
+        for (at, one) in answer.op_responses().iter().enumerate() {
+            if let TxnOpResponse::Get(found) = one {
+                for found in found.kvs() {
+                    texts.push((at, value_of(found)?));
+                }
+            }
+        }
+        Ok(texts)
+    }
+
+    async fn delete(&self, part: Part<String>) -> Result<usize> {
+        let keys: Vec<&[u8]> = part.items().iter().map(String::as_bytes).collect();
+        let operations = || keys.iter().map(|key| TxnOp::delete(*key, None)).collect();
+        let answer = self.change(Repeat::Tells, &keys, None, operations).await?;
+        let deleted = answer
+            .op_responses()
+            .iter()
+            .map(|one| match one {
+                TxnOpResponse::Delete(deleted) => usize::try_from(deleted.deleted()).unwrap_or(0),
+                _ => 0,
+            })
+            .sum();
+        Ok(deleted)
+    }
+
+    async fn update(&self, message: Message) -> Result<bool> {
+        let key = message.key().as_bytes();
+        let exists = Compare::version(key, CompareOp::Greater, 0);
+        let operations = || vec![put(&message)];
+        let answer = self
+            .change(Repeat::Harmless, &[key], Some(exists), operations)
+            .await?;
+        Ok(answer.succeeded())
+    }
+
+    async fn list(&self, list: List) -> Result<Page> {
+        // "\0" to "\0" is everything.
+        let end = successor(list.prefix.as_bytes()).unwrap_or_else(|| vec![0]);
+        let mut start = match &list.after {
+            Some(after) => just_after(after.as_bytes()),
+            None if list.prefix.is_empty() => vec![0],
+            None => list.prefix.clone().into_bytes(),
+        };
+        let mut entries = Vec::new();
+        let (mut bytes, mut revision) = (0, 0);
+        let mut want = FIRST_PAGE;
+        loop {
+            let count = want.min(list.limit - entries.len());
+            // All of a page at the revision of its beginning.
+            let options = GetOptions::new()
+                .with_range(end.clone())
+                .with_limit(i64::try_from(count).unwrap_or(i64::MAX))
+                .with_revision(revision);
+            let options = if list.values {
+                options
+            } else {
+                options.with_keys_only()
+            };
+            let request = |mut kv: etcd_client::KvClient| {
+                let (start, options) = (start.clone(), options.clone());
+                async move { kv.get(start, Some(options)).await }
+            };
+            let answer = self.cluster.call(Repeat::Harmless, request).await?;
+            self.note(answer.header());
+            revision = answer.header().map_or(0, ResponseHeader::revision);
+            for found in answer.kvs() {
+                bytes += found.key().len() + found.value().len();
+                let text = if list.values {
+                    value_of(found)?
+                } else {
+                    String::new()
+                };
+                entries.push((key_of(found)?, text));
+            }
+            let more = answer.more();
+            if !more || answer.kvs().is_empty() || entries.len() >= list.limit {
+                return Ok(Page { entries, more });
+            }
+            if let Some((last, _)) = entries.last() {
+                start = just_after(last.as_bytes());
+            }
+            let average = (bytes / entries.len().max(1)).max(1);
+            want = (PAGE_BYTES / average).clamp(1, LARGEST_PAGE);
+        }
+    }
+
+    async fn ping(&self) -> Result<()> {
+        let request = |mut kv: etcd_client::KvClient| async move {
+            // Confirmed by a majority of the members, like every read.
+            let options = GetOptions::new().with_count_only();
+            kv.get("TetherDB", Some(options)).await
+        };
+        match self.cluster.call(Repeat::Harmless, request).await {
+            Ok(answer) => self.note(answer.header()),
+            // It has answered, and knows the user, who has other keys.
+            Err(failure) if failure.divisible => {}
+            Err(failure) => return Err(failure.into()),
+        }
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.cluster.close();
+    }
+}
+
+/// The first key after all that begin with `prefix`, if there is one.
+fn successor(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < u8::MAX {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// The first key after `key`.
+fn just_after(key: &[u8]) -> Vec<u8> {
+    let mut next = key.to_vec();
+    next.push(0);
+    next
+}
+
+fn value_of(found: &KeyValue) -> Result<String> {
+    text_of(found.value(), found.key())
+}
+
+fn key_of(found: &KeyValue) -> Result<String> {
+    text_of(found.key(), found.key())
+}
+
+fn text_of(bytes: &[u8], key: &[u8]) -> Result<String> {
+    std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| {
+        let key = quote(&String::from_utf8_lossy(key));
+        let text = format!(
+            "the record of key {key} is not UTF-8: another program wrote it. Read it with that program, or delete it."
+        );
+        Error::backend(Kind::Backend, BackendName::Etcd, false, text)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_successor_of_a_prefix_ends_its_range() {
+        assert_eq!(successor(b"a:"), Some(b"a;".to_vec()));
+        assert_eq!(successor(&[b'a', 0xff]), Some(b"b".to_vec()));
+        assert_eq!(successor(&[0xff]), None);
+        assert_eq!(successor(b""), None);
+    }
+}

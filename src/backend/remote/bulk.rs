@@ -1,0 +1,247 @@
+//! Many messages or keys: cut into requests, several in flight at once, and the one at fault found.
+
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::{Client, Fault, Most, Part};
+use crate::backend::Failures;
+use crate::error::Result;
+use crate::message::{Message, quote};
+
+/// Writes all, or says which message failed and how many are written.
+pub(super) async fn write<C: Client>(client: &Arc<C>, messages: Vec<Message>) -> Result<()> {
+    let messages = Arc::new(messages);
+    let parts = cut(&messages, client.most_written(), |message| {
+        client.size(message)
+    });
+    let (single, many) = (messages.len() == 1, parts.len() > 1);
+    let mut failures = Failures::new();
+    let mut written = 0;
+    let most = client.most_in_flight();
+    each(
+        most,
+        parts,
+        |range| write_part(client, &messages, range),
+        |count, failed: Failures| {
+            written += count - failed.len();
+            let go_on = failed.is_empty();
+            failures.extend(failed);
+            go_on
+        },
+    )
+    .await;
+    failures.sort_by_key(|&(at, _)| at);
+    let Some((at, error)) = failures.into_iter().next() else {
+        return Ok(());
+    };
+    if single {
+        return Err(error);
+    }
+    let key = quote(messages[at].key());
+    let left = if many || written > 0 {
+        format!(
+            "{written} of {} keys are known to be written.",
+            messages.len()
+        )
+    } else {
+        "None of the keys is known to be written.".to_owned()
+    };
+    Err(error.noted(&format!("It was key {key}. {left}")))
+}
+
+/// Writes one batch of the queue; gives what failed.
+pub(super) async fn send<C: Client>(client: &Arc<C>, batch: Vec<Message>) -> Failures {
+    let batch = Arc::new(batch);
+    let parts = cut(&batch, client.most_written(), |message| {
+        client.size(message)
+    });
+    let mut failures = Failures::new();
+    let most = client.most_in_flight();
+    each(
+        most,
+        parts,
+        |range| write_part(client, &batch, range),
+        |_, failed: Failures| {
+            failures.extend(failed);
+            true
+        },
+    )
+    .await;
+    failures
+}
+
+/// Writes some of the messages. Where one of them may be at fault, the request is divided until that one stands
+/// alone, so that its neighbours are written.
+fn write_part<C: Client>(
+    client: &Arc<C>,
+    messages: &Arc<Vec<Message>>,
+    range: Range<usize>,
+) -> impl Future<Output = Failures> + Send + 'static {
+    let (client, messages) = (Arc::clone(client), Arc::clone(messages));
+    async move {
+        let mut failures = Failures::new();
+        let mut ranges = vec![range];
+        while let Some(range) = ranges.pop() {
+            let part = Part {
+                all: Arc::clone(&messages),
+                range: range.clone(),
+            };
+            match client.write(part).await {
+                Ok(left) => {
+                    let left = left.into_iter();
+                    failures.extend(left.map(|(at, error)| (range.start + at, error)));
+                }
+                Err(Fault::Message(_)) if range.len() > 1 => {
+                    let middle = range.start + range.len() / 2;
+                    ranges.push(middle..range.end);
+                    ranges.push(range.start..middle);
+                }
+                Err(Fault::Message(error) | Fault::Request(error)) => {
+                    failures.extend(range.map(|at| (at, error.clone())));
+                }
+            }
+        }
+        failures
+    }
+}
+
+/// The texts of those keys that exist, with their position.
+pub(super) async fn read<C: Client>(
+    client: &Arc<C>,
+    keys: Vec<String>,
+) -> Result<Vec<(usize, String)>> {
+    let keys = Arc::new(keys);
+    let most = Most {
+        count: client.most_read(),
+        bytes: usize::MAX,
+    };
+    let mut found = Vec::new();
+    let mut failed = None;
+    let request = |range: Range<usize>| {
+        let (client, keys) = (Arc::clone(client), Arc::clone(&keys));
+        async move {
+            let start = range.start;
+            let texts = client.read(Part { all: keys, range }).await?;
+            Ok((start, texts))
+        }
+    };
+    let take = |_, outcome: Result<(usize, Vec<(usize, String)>)>| match outcome {
+        Ok((start, texts)) => {
+            found.extend(texts.into_iter().map(|(at, text)| (start + at, text)));
+            true
+        }
+        Err(error) => {
+            failed.get_or_insert(error);
+            false
+        }
+    };
+    each(
+        client.most_in_flight(),
+        cut(&keys, most, String::len),
+        request,
+        take,
+    )
+    .await;
+    if let Some(error) = failed {
+        return Err(error);
+    }
+    found.sort_unstable_by_key(|&(at, _)| at);
+    Ok(found)
+}
+
+/// Deletes all keys; how many existed.
+pub(super) async fn delete<C: Client>(client: &Arc<C>, keys: Vec<String>) -> Result<usize> {
+    let keys = Arc::new(keys);
+    let most = Most {
+        count: client.most_deleted(),
+        bytes: usize::MAX,
+    };
+    let mut existed = 0;
+    let mut failed = None;
+    let request = |range: Range<usize>| {
+        let (client, keys) = (Arc::clone(client), Arc::clone(&keys));
+        async move { client.delete(Part { all: keys, range }).await }
+    };
+    let take = |_, outcome: Result<usize>| match outcome {
+        Ok(count) => {
+            existed += count;
+            true
+        }
+        Err(error) => {
+            failed.get_or_insert(error);
+            false
+        }
+    };
+    each(
+        client.most_in_flight(),
+        cut(&keys, most, String::len),
+        request,
+        take,
+    )
+    .await;
+    match failed {
+        Some(error) if keys.len() > 1 => {
+            Err(error.noted(&format!("{existed} keys are known to be deleted.")))
+        }
+        Some(error) => Err(error),
+        None => Ok(existed),
+    }
+}
+
+/// Cuts `items` into parts that one request can carry. No item is larger than that.
+fn cut<T>(items: &[T], most: Most, size: impl Fn(&T) -> usize) -> Vec<Range<usize>> {
+    let mut parts = Vec::new();
+    let (mut start, mut bytes) = (0, 0);
+    for (at, item) in items.iter().enumerate() {
+        let size = size(item);
+        if at > start && (at - start == most.count || bytes + size > most.bytes) {
+            parts.push(start..at);
+            (start, bytes) = (at, 0);
+        }
+        bytes += size;
+    }
+    if start < items.len() {
+        parts.push(start..items.len());
+    }
+    parts
+}
+
+/// Does a request for each part, `most` of them at once, and hands each outcome to `take`, with how many items
+/// it was about; once that gives `false`, no other request begins.
+async fn each<T, F>(
+    most: usize,
+    parts: Vec<Range<usize>>,
+    request: impl Fn(Range<usize>) -> F,
+    mut take: impl FnMut(usize, T) -> bool,
+) where
+    T: Send + 'static,
+    F: Future<Output = T> + Send + 'static,
+{
+    if let [only] = &parts[..] {
+        let count = only.len();
+        take(count, request(only.clone()).await);
+        return;
+    }
+    let mut parts = parts.into_iter();
+    let mut running = JoinSet::new();
+    let mut go_on = true;
+    loop {
+        while go_on
+            && running.len() < most
+            && let Some(range) = parts.next()
+        {
+            let count = range.len();
+            let request = request(range);
+            running.spawn(async move { (count, request.await) });
+        }
+        match running.join_next().await {
+            None => return,
+            Some(Ok((count, outcome))) => go_on &= take(count, outcome),
+            // Whoever waits for all of them is told of the panic.
+            Some(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
+        }
+    }
+}

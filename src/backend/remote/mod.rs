@@ -1,0 +1,198 @@
+//! What the backends across a network share: how verbs wait for requests, and how many keys become several of them.
+//!
+//! A backend of this kind implements [`Client`], whose functions are one request each; [`Remote`] makes a
+//! [`Backend`] of it.
+//!
+//! - [`runtime`]: the threads that do the network, and the wait for them.
+//! - [`bulk`]: many keys in several requests at once.
+//! - [`pause`]: how long to wait before a request goes again.
+
+pub(super) mod bulk;
+pub(super) mod pause;
+mod runtime;
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::ops;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Backend, Capabilities, Completion, Failures, Page, Range, Turn};
+use crate::error::{Error, Result};
+use crate::message::{BackendName, Limits, Message};
+use crate::wait::Interrupt;
+
+/// Why a request failed.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// Whatever it carried, it would have failed.
+    Request(Error),
+    /// It may be the fault of one of the messages in it.
+    Message(Error),
+}
+
+/// Some of many messages or keys; what one request carries.
+#[derive(Clone)]
+pub(super) struct Part<T> {
+    all: Arc<Vec<T>>,
+    range: ops::Range<usize>,
+}
+
+impl<T> Part<T> {
+    pub(super) fn items(&self) -> &[T] {
+        &self.all[self.range.clone()]
+    }
+}
+
+/// What a list asks for.
+pub(super) struct List {
+    pub(super) prefix: String,
+    pub(super) after: Option<String>,
+    pub(super) limit: usize,
+    pub(super) values: bool,
+}
+
+/// How much one request may carry.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Most {
+    pub(super) count: usize,
+    pub(super) bytes: usize,
+}
+
+/// One service across a network. Every function is one request, repeated as it may be until its deadline.
+pub(super) trait Client: Send + Sync + 'static {
+    fn name(&self) -> BackendName;
+    fn limits(&self) -> Limits;
+    fn timeout(&self) -> Duration;
+
+    /// What one request may carry: of messages written, keys read, keys deleted.
+    fn most_written(&self) -> Most;
+    /// The bytes of a message in a request.
+    fn size(&self, message: &Message) -> usize {
+        message.size()
+    }
+    fn most_read(&self) -> usize;
+    fn most_deleted(&self) -> usize;
+    /// How many requests may be in flight at once.
+    fn most_in_flight(&self) -> usize;
+
+    /// Writes all messages; gives those that were left, by their position.
+    fn write(&self, part: Part<Message>) -> impl Future<Output = Result<Failures, Fault>> + Send;
+    /// The texts of those keys that exist, with their position.
+    fn read(&self, part: Part<String>)
+    -> impl Future<Output = Result<Vec<(usize, String)>>> + Send;
+    /// How many of the keys existed.
+    fn delete(&self, part: Part<String>) -> impl Future<Output = Result<usize>> + Send;
+    fn update(&self, message: Message) -> impl Future<Output = Result<bool>> + Send;
+    fn list(&self, list: List) -> impl Future<Output = Result<Page>> + Send;
+    fn ping(&self) -> impl Future<Output = Result<()>> + Send;
+
+    /// Lets go of its connections; the next request opens what it needs.
+    fn close(&self);
+}
+
+/// A backend across a network.
+pub(super) struct Remote<C>(Arc<C>);
+
+impl<C: Client> Remote<C> {
+    pub(super) fn new(client: C) -> Self {
+        Self(Arc::new(client))
+    }
+
+    /// Waits for `work`, which goes on without its caller if that is interrupted.
+    fn wait_for<T, F>(&self, interrupt: &dyn Interrupt, work: impl FnOnce(Arc<C>) -> F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        runtime::wait_for(self.name(), work(Arc::clone(&self.0)), interrupt)
+    }
+}
+
+impl<C: Client> Backend for Remote<C> {
+    fn name(&self) -> BackendName {
+        self.0.name()
+    }
+
+    fn limits(&self) -> Limits {
+        self.0.limits()
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            repeated_keys: false,
+            max_batch: self.0.most_written().count,
+            batches_per_request: 1,
+            max_in_flight: self.0.most_in_flight(),
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        self.0.timeout()
+    }
+
+    fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
+        let keys = keys.to_vec();
+        self.wait_for(interrupt, |client| async move {
+            bulk::read(&client, keys).await
+        })
+    }
+
+    fn write(&self, messages: Vec<Message>, turn: Turn, interrupt: &dyn Interrupt) -> Result<()> {
+        self.wait_for(interrupt, |client| async move {
+            let _turn = turn;
+            bulk::write(&client, messages).await
+        })
+    }
+
+    fn update(&self, message: Message, turn: Turn, interrupt: &dyn Interrupt) -> Result<bool> {
+        self.wait_for(interrupt, |client| async move {
+            let _turn = turn;
+            client.update(message).await
+        })
+    }
+
+    fn delete(&self, keys: Vec<String>, turn: Turn, interrupt: &dyn Interrupt) -> Result<usize> {
+        self.wait_for(interrupt, |client| async move {
+            let _turn = turn;
+            bulk::delete(&client, keys).await
+        })
+    }
+
+    fn list(&self, range: Range<'_>, interrupt: &dyn Interrupt) -> Result<Page> {
+        let list = List {
+            prefix: range.prefix.to_owned(),
+            after: range.after.map(str::to_owned),
+            limit: range.limit,
+            values: range.values,
+        };
+        self.wait_for(interrupt, |client| async move { client.list(list).await })
+    }
+
+    fn ping(&self, interrupt: &dyn Interrupt) -> Result<()> {
+        self.wait_for(interrupt, |client| async move { client.ping().await })
+    }
+
+    fn send(&self, batch: Vec<Message>, done: Completion) {
+        match runtime::get(self.name()) {
+            Ok(runtime) => {
+                let client = Arc::clone(&self.0);
+                runtime.spawn(async move { done.complete(bulk::send(&client, batch).await) });
+            }
+            Err(error) => {
+                let failures = (0..batch.len()).map(|at| (at, error.clone()));
+                done.complete(failures.collect());
+            }
+        }
+    }
+
+    /// A write that was acknowledged is there for every reader.
+    fn flush(&self, _: &dyn Interrupt) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {
+        self.0.close();
+    }
+}

@@ -1,0 +1,328 @@
+//! Many keys in several requests, on a service that is told what to refuse; and the wait of a verb for its task.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use super::pause::Pauses;
+use super::{Client, Fault, List, Most, Part, Remote, bulk, runtime};
+use crate::backend::{Backend, Failures, Page};
+use crate::error::{Error, Kind, Result};
+use crate::message::{BackendName, Limits, Message};
+use crate::wait::{Interrupt, Never, lock};
+
+/// Takes four messages or ten bytes a request.
+#[derive(Default)]
+struct Service {
+    /// Keys of every request that arrived.
+    requests: Mutex<Vec<Vec<String>>>,
+    written: Mutex<Vec<String>>,
+    busy: AtomicUsize,
+    busiest: AtomicUsize,
+    /// How long an update takes.
+    slow: Duration,
+}
+
+fn refused(kind: Kind, retryable: bool) -> Error {
+    Error::backend(kind, BackendName::Etcd, retryable, "refused.")
+}
+
+impl Service {
+    async fn serve(&self, keys: Vec<String>) {
+        let busy = self.busy.fetch_add(1, Ordering::SeqCst) + 1;
+        self.busiest.fetch_max(busy, Ordering::SeqCst);
+        lock(&self.requests).push(keys);
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Client for Service {
+    fn name(&self) -> BackendName {
+        BackendName::Etcd
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            key: 100,
+            item: 100,
+            source: "test",
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn most_written(&self) -> Most {
+        Most {
+            count: 4,
+            bytes: 10,
+        }
+    }
+
+    fn most_read(&self) -> usize {
+        3
+    }
+
+    fn most_deleted(&self) -> usize {
+        2
+    }
+
+    fn most_in_flight(&self) -> usize {
+        2
+    }
+
+    /// Refuses keys with "bad", leaves those with "later", and is not there for those with "down".
+    async fn write(&self, part: Part<Message>) -> Result<Failures, Fault> {
+        let keys: Vec<String> = part.items().iter().map(|m| m.key().to_owned()).collect();
+        self.serve(keys.clone()).await;
+        if keys.iter().any(|key| key.contains("down")) {
+            return Err(Fault::Request(refused(Kind::Unavailable, true)));
+        }
+        if keys.iter().any(|key| key.contains("bad")) {
+            return Err(Fault::Message(refused(Kind::Backend, false)));
+        }
+        let mut left = Failures::new();
+        for (at, key) in keys.into_iter().enumerate() {
+            if key.contains("later") {
+                left.push((at, refused(Kind::Throttled, true)));
+            } else {
+                lock(&self.written).push(key);
+            }
+        }
+        Ok(left)
+    }
+
+    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>> {
+        self.serve(part.items().to_vec()).await;
+        let found = part
+            .items()
+            .iter()
+            .enumerate()
+            .filter(|(_, key)| !key.contains("gone"));
+        Ok(found
+            .map(|(at, key)| (at, format!("text of {key}")))
+            .collect())
+    }
+
+    async fn delete(&self, part: Part<String>) -> Result<usize> {
+        self.serve(part.items().to_vec()).await;
+        if part.items().iter().any(|key| key.contains("bad")) {
+            return Err(refused(Kind::Backend, false));
+        }
+        Ok(part
+            .items()
+            .iter()
+            .filter(|key| !key.contains("gone"))
+            .count())
+    }
+
+    async fn update(&self, message: Message) -> Result<bool> {
+        assert!(message.key() != "panic", "as the test asks");
+        tokio::time::sleep(self.slow).await;
+        Ok(true)
+    }
+
+    async fn list(&self, _: List) -> Result<Page> {
+        Ok(Page {
+            entries: Vec::new(),
+            more: false,
+        })
+    }
+
+    async fn ping(&self) -> Result<()> {
+        Ok(())
+    }
+
+    fn close(&self) {}
+}
+
+fn messages(keys: &[&str]) -> Vec<Message> {
+    keys.iter().map(|key| Message::new(key, "")).collect()
+}
+
+fn strings(keys: &[&str]) -> Vec<String> {
+    keys.iter().map(|&key| key.to_owned()).collect()
+}
+
+fn sizes(service: &Service) -> Vec<usize> {
+    let mut sizes: Vec<usize> = lock(&service.requests).iter().map(Vec::len).collect();
+    sizes.sort_unstable();
+    sizes
+}
+
+#[tokio::test]
+async fn a_request_takes_so_many_messages_and_bytes() {
+    let service = Arc::new(Service::default());
+    let keys = ["1", "2", "3", "4", "5", "123456", "12345", "1234567890"];
+    bulk::write(&service, messages(&keys)).await.unwrap();
+    assert_eq!(sizes(&service), [1, 1, 2, 4]);
+    assert_eq!(lock(&service.written).len(), keys.len());
+}
+
+#[tokio::test]
+async fn several_requests_travel_at_once_but_not_too_many() {
+    let service = Arc::new(Service::default());
+    let keys: Vec<String> = (0..40).map(|i| i.to_string()).collect();
+    let batch = keys.iter().map(|key| Message::new(key, "")).collect();
+    assert!(bulk::send(&service, batch).await.is_empty());
+    assert_eq!(service.busiest.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_refused_batch_is_divided_until_the_message_at_fault_stands_alone() {
+    let service = Arc::new(Service::default());
+    let failures = bulk::send(&service, messages(&["1", "bad", "3", "4", "5"])).await;
+    let at: Vec<usize> = failures.iter().map(|&(at, _)| at).collect();
+    assert_eq!(at, [1]);
+    assert!(!failures[0].1.retryable());
+    let mut written = lock(&service.written).clone();
+    written.sort();
+    assert_eq!(written, ["1", "3", "4", "5"]);
+}
+
+#[tokio::test]
+async fn a_batch_that_nobody_takes_is_not_divided() {
+    let service = Arc::new(Service::default());
+    let failures = bulk::send(&service, messages(&["1", "down", "3", "4"])).await;
+    assert_eq!(failures.len(), 4);
+    assert!(failures.iter().all(|(_, error)| error.retryable()));
+    assert_eq!(sizes(&service), [4]);
+}
+
+#[tokio::test]
+async fn what_the_service_leaves_fails_alone() {
+    let service = Arc::new(Service::default());
+    let failures = bulk::send(&service, messages(&["1", "2", "3", "later"])).await;
+    assert_eq!(failures.len(), 1);
+    assert_eq!((failures[0].0, failures[0].1.kind()), (3, Kind::Throttled));
+}
+
+#[tokio::test]
+async fn a_failed_bulk_write_says_which_key_and_how_many_are_written() {
+    let service = Arc::new(Service::default());
+    let error = bulk::write(&service, messages(&["1", "2", "3", "bad", "5"])).await;
+    let text = error.unwrap_err().to_string();
+    assert!(text.contains("It was key 'bad'."), "{text}");
+    assert!(
+        text.contains("of 5 keys are known to be written."),
+        "{text}"
+    );
+    let error = bulk::write(&service, messages(&["bad"])).await.unwrap_err();
+    assert_eq!(error.to_string(), "etcd backend: refused.");
+}
+
+#[tokio::test]
+async fn after_a_failure_no_other_request_begins() {
+    let service = Arc::new(Service::default());
+    let mut keys = vec!["down".to_owned()];
+    keys.extend((0..100).map(|i| i.to_string()));
+    let batch = keys.iter().map(|key| Message::new(key, "")).collect();
+    bulk::write(&service, batch).await.unwrap_err();
+    assert!(sizes(&service).len() <= 3);
+}
+
+#[tokio::test]
+async fn reads_and_deletes_are_put_together_again() {
+    let service = Arc::new(Service::default());
+    let keys = strings(&["a", "gone", "c", "d", "a", "gone", "g"]);
+    let found = bulk::read(&service, keys.clone()).await.unwrap();
+    let at: Vec<usize> = found.iter().map(|&(at, _)| at).collect();
+    assert_eq!(at, [0, 2, 3, 4, 6]);
+    assert!(
+        found
+            .iter()
+            .all(|(at, text)| *text == format!("text of {}", keys[*at]))
+    );
+    assert_eq!(bulk::delete(&service, keys).await.unwrap(), 5);
+    let error = bulk::delete(&service, strings(&["a", "b", "bad"])).await;
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("keys are known to be deleted")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_end_before_the_deadline() {
+    let begun = tokio::time::Instant::now();
+    let deadline = begun + Duration::from_secs(3);
+    let mut pauses = Pauses::new(
+        Duration::from_millis(10),
+        Duration::from_millis(500),
+        deadline,
+    );
+    let mut count = 0;
+    while pauses.wait().await {
+        count += 1;
+    }
+    assert!(tokio::time::Instant::now() < deadline);
+    assert!((6..200).contains(&count), "{count}");
+}
+
+/// Interrupts at once.
+struct Now;
+
+impl Interrupt for Now {
+    fn interrupted(&self) -> bool {
+        true
+    }
+}
+
+/// Tells when it is dropped.
+struct Watched(mpsc::Sender<()>);
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        let _ = self.0.send(());
+    }
+}
+
+#[test]
+fn an_interrupted_verb_leaves_its_work_to_end_by_itself_and_its_turn_with_it() {
+    let slow = Duration::from_millis(300);
+    let remote = Remote::new(Service {
+        slow,
+        ..Service::default()
+    });
+    let (ended, turn) = mpsc::channel();
+    let begun = std::time::Instant::now();
+    let update = remote.update(Message::new("k", "v"), Box::new(Watched(ended)), &Now);
+    assert_eq!(update.unwrap_err().kind(), Kind::Interrupted);
+    assert!(
+        turn.try_recv().is_err(),
+        "its turn was over before its work"
+    );
+    turn.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(begun.elapsed() >= slow);
+}
+
+#[test]
+fn a_panic_in_a_task_is_an_error_of_its_verb() {
+    let remote = Remote::new(Service::default());
+    let (ended, turn) = mpsc::channel();
+    let message = Message::new("panic", "");
+    let outcome = remote.update(message, Box::new(Watched(ended)), &Never);
+    assert!(outcome.unwrap_err().to_string().contains("panic"));
+    turn.recv_timeout(Duration::from_secs(20)).unwrap();
+    assert!(
+        remote
+            .update(Message::new("k", "v"), Box::new(()), &Never)
+            .unwrap()
+    );
+}
+
+#[test]
+fn threads_that_need_the_runtime_first_get_the_same() {
+    std::thread::scope(|scope| {
+        let get = || runtime::get(BackendName::Etcd).unwrap().id();
+        let threads: Vec<_> = (0..8).map(|_| scope.spawn(get)).collect();
+        let ids: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().unwrap())
+            .collect();
+        assert!(ids.iter().all(|id| *id == ids[0]));
+    });
+}
