@@ -432,7 +432,7 @@ def test_a_deleted_file_does_not_keep_its_space(
     open_db: Callable[..., DB], path: Path, replaced: bool
 ) -> None:
     def open_files() -> list[str]:
-        links = []
+        links: list[str] = []
         for entry in Path("/proc/self/fd").iterdir():
             with contextlib.suppress(OSError):
                 links.append(str(entry.readlink()))
