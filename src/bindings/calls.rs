@@ -4,7 +4,8 @@
 //! as it stands in Python code. That unwinds the thread's stack, and no frame of Rust may be unwound so: the
 //! process would abort. Here the thread is stopped instead, where it stands and for the short time that is
 //! left, as Python 3.14 does itself. So whatever may run Python code is called through this file: functions,
-//! iterators, attributes, and `isinstance` of an abstract class.
+//! iterators, attributes, `str`, and `isinstance` of an abstract class. Destructors are not: a `__del__` that is
+//! still running then aborts the process.
 
 use std::{hint, mem, thread};
 
@@ -48,12 +49,15 @@ macro_rules! guarded {
 }
 
 guarded! {
+    PyErr_WriteUnraisable(object) -> ();
     PyImport_Import(name) -> *mut PyObject;
     PyIter_Next(iterator) -> *mut PyObject;
     PyObject_Call(callable, arguments, keywords) -> *mut PyObject;
     PyObject_GetAttr(object, name) -> *mut PyObject;
     PyObject_GetIter(object) -> *mut PyObject;
     PyObject_IsInstance(object, class) -> std::ffi::c_int;
+    PyObject_Repr(object) -> *mut PyObject;
+    PyObject_Str(object) -> *mut PyObject;
 }
 
 /// What `function` returned, owned; `NULL` is a raised exception.
@@ -70,6 +74,13 @@ pub(super) fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, Py
     let name = PyString::new(py, name);
     // SAFETY: attached, and the name is alive; the result is a new reference or NULL with an exception.
     unsafe { owned(py, PyImport_Import(name.as_ptr())) }
+}
+
+/// Hands an exception that has nowhere to go to `sys.unraisablehook`.
+pub(super) fn unraisable(py: Python<'_>, error: PyErr) {
+    error.restore(py);
+    // SAFETY: attached, with an exception set; no object goes with it.
+    unsafe { PyErr_WriteUnraisable(std::ptr::null_mut()) }
 }
 
 /// An attribute of a module, looked up once.
@@ -115,6 +126,12 @@ pub(super) trait Calls<'py> {
 
     /// `self.name`, where there is one.
     fn some_attribute(&self, name: &str) -> PyResult<Option<Bound<'py, PyAny>>>;
+
+    /// `str(self)`, or what it raises
+    fn shown(&self) -> PyResult<String>;
+
+    /// `repr(self)`
+    fn represented(&self) -> PyResult<String>;
 
     /// `iter(self)`
     fn items(&self) -> PyResult<Items<'py>>;
@@ -170,6 +187,18 @@ impl<'py> Calls<'py> for Bound<'py, PyAny> {
             Err(error) if error.is_instance_of::<PyAttributeError>(self.py()) => Ok(None),
             other => other.map(Some),
         }
+    }
+
+    fn shown(&self) -> PyResult<String> {
+        // SAFETY: attached; the result is a new reference or NULL with an exception.
+        let text = unsafe { owned(self.py(), PyObject_Str(self.as_ptr())) }?;
+        Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
+    }
+
+    fn represented(&self) -> PyResult<String> {
+        // SAFETY: attached; the result is a new reference or NULL with an exception.
+        let text = unsafe { owned(self.py(), PyObject_Repr(self.as_ptr())) }?;
+        Ok(text.cast::<PyString>()?.to_string_lossy().into_owned())
     }
 
     fn items(&self) -> PyResult<Items<'py>> {

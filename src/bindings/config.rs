@@ -47,7 +47,11 @@ pub(super) fn read(
 }
 
 fn path_of(path: &Bound<'_, PyAny>, argument: &str) -> PyResult<PathBuf> {
-    path.extract().map_err(|_| {
+    let fspath = match path.some_attribute("__fspath__") {
+        Ok(Some(fspath)) => fspath.run(()),
+        _ => Ok(path.clone()),
+    };
+    fspath.and_then(|path| path.extract()).map_err(|_| {
         let mapping = if argument == "config" {
             ", or a mapping"
         } else {
@@ -93,7 +97,7 @@ fn tree(value: &Bound<'_, PyAny>, depth: usize) -> PyResult<Tree> {
                 let text = format!(
                     "config: keys must be str, got {} {}.",
                     type_name(&key),
-                    key.repr()?
+                    key.represented()?
                 );
                 return Err(PyTypeError::new_err(text));
             };

@@ -62,9 +62,14 @@ fn build(py: Python<'_>, error: &Error) -> PyResult<PyErr> {
     Ok(PyErr::from_value(exception))
 }
 
-/// Whether a backend failed, rather than the caller or a signal.
-pub(super) fn is_backend_error(py: Python<'_>, error: &PyErr) -> bool {
+/// Whether a backend failed, and would fail again.
+pub(super) fn is_for_good(py: Python<'_>, error: &PyErr) -> bool {
+    let retryable = || {
+        let retryable = error.value(py).attribute("retryable")?;
+        retryable.extract::<bool>()
+    };
     class(py, Kind::Backend).is_ok_and(|class| error.matches(py, class).unwrap_or(false))
+        && !retryable().unwrap_or(true)
 }
 
 /// `[(key, value, backend, exception), ...]`

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
-use super::calls::Calls;
+use super::calls::{self, Calls};
 use super::{errors, json, logging};
 use crate::config::Logging;
 use crate::message::Failed;
@@ -180,7 +180,7 @@ impl Channel {
             wait::lock(&self.state).logging = None;
             self.changed.notify_all();
             if let Err(error) = outcome {
-                error.write_unraisable(py, None);
+                calls::unraisable(py, error);
             }
         }
     }
@@ -201,9 +201,11 @@ impl Channel {
                 && self.logging != Logging::None
             {
                 // What the user's code raises is logged and harms nothing.
-                let text = format!("on_error raised {error}");
+                let name = error.get_type(py).to_string();
+                let shown = error.value(py).shown().unwrap_or_default();
+                let text = format!("on_error raised {name}: {shown}");
                 if logging::log(py, Level::Error, &text).is_err() {
-                    error.write_unraisable(py, None);
+                    calls::unraisable(py, error);
                 }
             }
             // Lines that the call has caused come before the next call.

@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 
 use super::arguments::{self, Given};
+use super::calls::Calls;
 use super::db::{DB, Optional};
 use super::events::{Channel, Sender};
 use super::{errors, json, runtime};
@@ -84,7 +85,7 @@ impl DB {
         {
             return Err(error);
         }
-        let text = format!("{verb} failed: {}", error.value(py));
+        let text = format!("{verb} failed: {}", error.value(py).shown()?);
         open.channel.log_now(py, Level::Error, &text)?;
         Ok(fallback())
     }

@@ -31,8 +31,8 @@ struct State {
     exhausted: bool,
     /// A call is fetching a page; another one would fetch the same.
     busy: bool,
-    /// A page failed: from here on one record at a time, so that all before the one at fault come out.
-    careful: bool,
+    /// A page failed for good: so many records come one at a time, so that all before the one at fault come out.
+    careful: usize,
 }
 
 impl MessageIterator {
@@ -87,17 +87,19 @@ impl MessageIterator {
         Ok(state.page.pop_front())
     }
 
-    fn fetch(&self, py: Python<'_>, marker: Option<&str>, careful: bool) -> PyResult<Listing> {
+    fn fetch(&self, py: Python<'_>, marker: Option<&str>, careful: usize) -> PyResult<Listing> {
         let page = |size| {
             let db = self.db.get();
             db.page(py, self.backend, &self.bucket, marker, size)
         };
-        if careful {
-            return page(1);
+        if careful > 0 {
+            let one = page(1)?;
+            wait::lock(&self.state).careful = careful - 1;
+            return Ok(one);
         }
         match page(self.page_size) {
-            Err(error) if errors::is_backend_error(py, &error) => {
-                wait::lock(&self.state).careful = true;
+            Err(error) if errors::is_for_good(py, &error) => {
+                wait::lock(&self.state).careful = self.page_size;
                 page(1)
             }
             other => other,

@@ -156,6 +156,12 @@ fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
             "expected a URL that starts with http:// or https://.",
         );
     }
+    if endpoint_url.as_ref().is_some_and(|url| url.contains('@')) {
+        section.problem(
+            "endpoint_url",
+            "expected a URL without user and password. Credentials come from the environment or a profile.",
+        );
+    }
     let profile = section.text("profile");
     let create_table = section.boolean("create_table").unwrap_or(false);
     let consistent_read = section.boolean("consistent_read").unwrap_or(true);

@@ -227,6 +227,13 @@ impl Lane {
         {
             let mut ledger = wait::lock(&self.ledger);
             if ledger.tenure != tenure {
+                ledger.order.disown(batch);
+                let waiting = ledger.order.sendable() > 0;
+                drop(ledger);
+                if waiting {
+                    self.poke();
+                }
+                self.progress.notify_all();
                 return;
             }
             let (count, bytes) = ledger.settle(batch, failures, now, &mut told, || self.jitter());

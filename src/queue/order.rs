@@ -101,10 +101,14 @@ pub(super) struct Order {
     /// When a message failed first; only of those that have.
     first_failures: HashMap<Slot, Duration>,
     repeated_keys: bool,
+    /// Direct verbs of one key need not wait for each other. Where their work outlives an interrupted caller
+    /// they must: it would overtake the next one.
+    gates_open_together: bool,
 }
 
 impl Order {
-    /// `repeated_keys`: whether one request may carry several messages of one key.
+    /// `repeated_keys`: whether the backend applies what it gets for one key in order. Then one request may carry
+    /// several messages of one key, and direct verbs of one key may be on their way together.
     pub(super) fn new(repeated_keys: bool) -> Self {
         Self {
             items: Vec::new(),
@@ -119,6 +123,7 @@ impl Order {
             in_flight: 0,
             first_failures: HashMap::new(),
             repeated_keys,
+            gates_open_together: repeated_keys,
         }
     }
 
@@ -167,7 +172,8 @@ impl Order {
         let (hash, found) = self.find(key);
         let open = found.is_none_or(|chain| {
             let chain = &self.chains[chain as usize];
-            chain.in_flight == 0
+            self.gates_open_together
+                && chain.in_flight == 0
                 && matches!(
                     self.items[chain.tail as usize].entry,
                     Entry::Gate { open: true, .. }
@@ -292,17 +298,20 @@ impl Order {
         }
     }
 
-    /// Takes out every message, waiting or in flight; batches still out there must not be settled.
-    /// Gates stay.
+    /// Takes out every message, waiting or in flight. Gates stay, and each message in flight leaves one behind:
+    /// its batch must be [disowned](Self::disown) when it comes back, so that it overtakes nothing later.
     pub(super) fn take_out_all(&mut self) -> Vec<Waiting> {
         let mut all = Vec::with_capacity(self.waiting + self.in_flight);
         // In the order of the chains' keys in the line where there is one; order between keys is free.
         for chain in 0..self.chains.len() {
             let mut slot = self.chains[chain].head;
-            self.chains[chain].in_flight = 0;
+            let mut in_flight = std::mem::take(&mut self.chains[chain].in_flight);
             while slot != NIL {
                 let next = self.items[slot as usize].next;
-                if let Some(waiting) = self.unlink_message(slot) {
+                if in_flight > 0 {
+                    in_flight -= 1;
+                    all.extend(self.leave_gate(slot));
+                } else if let Some(waiting) = self.unlink_message(slot) {
                     all.push(waiting);
                 }
                 slot = next;
@@ -323,6 +332,29 @@ impl Order {
         self.in_flight = 0;
         all.sort_by_key(|waiting| waiting.accepted);
         all
+    }
+
+    /// Takes a message out and leaves a gate in its place.
+    fn leave_gate(&mut self, slot: Slot) -> Option<Waiting> {
+        let gate = Entry::Gate {
+            key: self.key(slot).into(),
+            open: true,
+            released: false,
+        };
+        match std::mem::replace(&mut self.items[slot as usize].entry, gate) {
+            Entry::Message(waiting) => Some(waiting),
+            other => {
+                self.items[slot as usize].entry = other;
+                None
+            }
+        }
+    }
+
+    /// A batch that was taken out has come back: what waits behind it may go.
+    pub(super) fn disown(&mut self, batch: Batch) {
+        for slot in batch.slots {
+            self.release(Gate(slot));
+        }
     }
 
     fn key(&self, slot: Slot) -> &str {
@@ -482,7 +514,6 @@ impl Order {
             self.items[head as usize].entry = Entry::Free;
             self.free_items.push(head);
         }
-        // Neighbouring gates are open together: direct verbs of one key do not wait for each other.
         let mut slot = self.chains[chain_slot as usize].head;
         while slot != NIL {
             let item = &mut self.items[slot as usize];
@@ -491,6 +522,9 @@ impl Order {
             };
             *open = true;
             slot = item.next;
+            if !self.gates_open_together {
+                break;
+            }
         }
         self.make_ready(chain_slot, false);
     }

@@ -182,6 +182,9 @@ impl Store {
         keys: &[String],
         interrupt: &dyn Interrupt,
     ) -> Result<Vec<(usize, String)>> {
+        for key in keys {
+            self.check(name, key, 0)?;
+        }
         self.backend(name)?.read(keys, interrupt)
     }
 
@@ -213,6 +216,9 @@ impl Store {
         keys.sort_unstable();
         keys.dedup();
         let lane = self.lane(name)?;
+        for key in &keys {
+            self.check(name, key, 0)?;
+        }
         let turn = Box::new(lane.hold(keys.iter().map(String::as_str), interrupt)?);
         lane.backend().delete(keys, turn, interrupt)
     }
@@ -233,6 +239,9 @@ impl Store {
             format!("{bucket}:")
         };
         let after = start_after.map(|key| format!("{prefix}{key}"));
+        if let Some(after) = &after {
+            self.check(name, after, 0)?;
+        }
         let range = Range {
             prefix: &prefix,
             after: after.as_deref(),

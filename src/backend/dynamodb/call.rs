@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,13 +16,11 @@ use super::error::{Failure, Next, understand};
 use super::table;
 use crate::backend::remote::pause::Pauses;
 use crate::config::DynamodbConfig;
-use crate::error::{Error, Kind};
+use crate::error::Kind;
 use crate::wait;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
-/// One lost answer shall not cost the whole time.
-const ATTEMPTS: u32 = 3;
 /// How often it is tried to reach a service that is not there.
 const MOST_UNREACHABLE: u32 = 3;
 
@@ -41,7 +40,8 @@ pub(super) struct Way {
     /// Whoever connects; the others wait for that.
     connecting: tokio::sync::Mutex<()>,
     /// Whether the table is known to be there, where it is created otherwise.
-    table: tokio::sync::Mutex<bool>,
+    has_table: AtomicBool,
+    creating: tokio::sync::Mutex<()>,
 }
 
 impl Way {
@@ -49,7 +49,8 @@ impl Way {
         Self {
             connected: Mutex::default(),
             connecting: tokio::sync::Mutex::default(),
-            table: tokio::sync::Mutex::new(!config.create_table),
+            has_table: AtomicBool::new(!config.create_table),
+            creating: tokio::sync::Mutex::default(),
             config,
         }
     }
@@ -62,11 +63,21 @@ impl Way {
         *wait::lock(&self.connected) = None;
     }
 
+    /// Lets go of a client whose credentials have run out, unless there is a newer one.
+    fn forget(&self, used: Option<&Arc<Connected>>) {
+        let mut connected = wait::lock(&self.connected);
+        if let (Some(current), Some(used)) = (&*connected, used)
+            && Arc::ptr_eq(current, used)
+        {
+            *connected = None;
+        }
+    }
+
     pub(super) fn pauses(deadline: Instant) -> Pauses {
         Pauses::new(FIRST_PAUSE, LONGEST_PAUSE, deadline)
     }
 
-    async fn connect(&self) -> Result<Arc<Connected>, Error> {
+    async fn connect(&self) -> Result<Arc<Connected>, Failure> {
         let open = || wait::lock(&self.connected).clone();
         if let Some(connected) = open() {
             return Ok(connected);
@@ -97,10 +108,8 @@ impl Way {
         let mut unreachable = 0;
         let mut renewed = false;
         loop {
-            let share = self.config.timeout / ATTEMPTS;
-            let until = deadline.min(Instant::now() + share);
-            let attempt = self.attempt(deadline, until, &request);
-            let failure = match attempt.await {
+            let mut used = None;
+            let failure = match self.attempt(deadline, &mut used, &request).await {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
@@ -110,11 +119,11 @@ impl Way {
             match failure.next {
                 Next::Stop => return Err(failure),
                 Next::Create if !self.config.create_table => return Err(failure),
-                Next::Create => *self.table.lock().await = false,
+                Next::Create => self.has_table.store(false, Ordering::Relaxed),
                 Next::Renew if renewed => return Err(failure),
                 Next::Renew => {
                     renewed = true;
-                    self.close();
+                    self.forget(used.as_ref());
                 }
                 Next::Unreachable => {
                     unreachable += 1;
@@ -138,7 +147,7 @@ impl Way {
     async fn attempt<T, E, F>(
         &self,
         deadline: Instant,
-        until: Instant,
+        used: &mut Option<Arc<Connected>>,
         request: &(impl Fn(Client) -> F + Sync),
     ) -> Result<T, Failure>
     where
@@ -147,11 +156,13 @@ impl Way {
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
     {
         let prepared = timeout_at(deadline, async {
-            let connected = self.connect().await.map_err(stop)?;
-            let mut ready = self.table.lock().await;
-            if !*ready {
-                table::create(&connected, &self.config, deadline).await?;
-                *ready = true;
+            let connected = self.connect().await?;
+            if !self.has_table.load(Ordering::Relaxed) {
+                let _creating = self.creating.lock().await;
+                if !self.has_table.load(Ordering::Relaxed) {
+                    table::create(&connected, &self.config, deadline).await?;
+                    self.has_table.store(true, Ordering::Relaxed);
+                }
             }
             Ok(connected)
         });
@@ -159,7 +170,9 @@ impl Way {
             Ok(prepared) => prepared?,
             Err(_) => return Err(self.no_answer(None)),
         };
-        match timeout_at(until.max(Instant::now()), request(connected.client.clone())).await {
+        let connected = used.insert(connected);
+        // An attempt has all the time there is: one that is given up may still be done, after whatever comes next.
+        match timeout_at(deadline, request(connected.client.clone())).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(cause)) => Err(understand(
                 &cause,
@@ -180,14 +193,5 @@ impl Way {
             self.config.timeout.as_secs_f64()
         );
         Failure::new(Kind::Timeout, Next::Again, text)
-    }
-}
-
-fn stop(error: Error) -> Failure {
-    Failure {
-        error,
-        next: Next::Stop,
-        sent: false,
-        divisible: false,
     }
 }

@@ -14,6 +14,7 @@ use crate::backend::{Failures, Page};
 use crate::config::DynamodbConfig;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
+use crate::wait::Interrupt;
 
 /// Of the service: items in a `BatchWriteItem`, keys in a `BatchGetItem`, bytes of a key, bytes of an item.
 const MOST_WRITTEN: usize = 25;
@@ -142,6 +143,56 @@ impl Dynamodb {
             }
         }
     }
+
+    async fn texts(&self, part: Part<String>) -> Result<Vec<(usize, String)>> {
+        if let [key] = part.items() {
+            let found = self.get(key).await?;
+            let text = found.map(|mut item| item::take_value(&mut item, key));
+            return Ok(text
+                .transpose()?
+                .map(|text| (0, text))
+                .into_iter()
+                .collect());
+        }
+        // The service refuses a batch with a key given twice.
+        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (at, key) in part.items().iter().enumerate() {
+            places.entry(key).or_default().push(at);
+        }
+        let keys = places.keys().map(|key| item::key(key)).collect();
+        let mut texts = Vec::new();
+        for mut item in self.get_batch(keys).await? {
+            let key = item::take_key(&mut item)?;
+            let text = item::take_value(&mut item, &key)?;
+            let places = places.get(key.as_str()).into_iter().flatten();
+            texts.extend(places.map(|&at| (at, text.clone())));
+        }
+        Ok(texts)
+    }
+
+    async fn delete_each(&self, part: Part<String>) -> Result<usize> {
+        let mut existed = 0;
+        for key in part.items() {
+            let request = |client: aws_sdk_dynamodb::Client| {
+                let delete = client
+                    .delete_item()
+                    .table_name(self.table())
+                    .set_key(Some(item::key(key)))
+                    .condition_expression(EXISTS)
+                    .expression_attribute_names(KEY_ALIAS, KEY);
+                async move {
+                    match delete.send().await {
+                        Ok(_) => Ok(true),
+                        Err(error) if is_refused_condition(&error) => Ok(false),
+                        Err(error) => Err(error),
+                    }
+                }
+            };
+            let deadline = self.way.deadline();
+            existed += usize::from(self.way.call(Repeat::Tells, deadline, request).await?);
+        }
+        Ok(existed)
+    }
 }
 
 fn write_request(message: &Message) -> Result<WriteRequest, BuildError> {
@@ -223,54 +274,12 @@ impl Client for Dynamodb {
         self.put_batch(part.items()).await.map_err(Failure::fault)
     }
 
-    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>> {
-        if let [key] = part.items() {
-            let found = self.get(key).await?;
-            let text = found.map(|mut item| item::take_value(&mut item, key));
-            return Ok(text
-                .transpose()?
-                .map(|text| (0, text))
-                .into_iter()
-                .collect());
-        }
-        // The service refuses a batch with a key given twice.
-        let mut places: HashMap<&str, Vec<usize>> = HashMap::new();
-        for (at, key) in part.items().iter().enumerate() {
-            places.entry(key).or_default().push(at);
-        }
-        let keys = places.keys().map(|key| item::key(key)).collect();
-        let mut texts = Vec::new();
-        for mut item in self.get_batch(keys).await? {
-            let key = item::take_key(&mut item)?;
-            let text = item::take_value(&mut item, &key)?;
-            let places = places.get(key.as_str()).into_iter().flatten();
-            texts.extend(places.map(|&at| (at, text.clone())));
-        }
-        Ok(texts)
+    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>, Fault> {
+        self.texts(part).await.map_err(Fault::Request)
     }
 
-    async fn delete(&self, part: Part<String>) -> Result<usize> {
-        let mut existed = 0;
-        for key in part.items() {
-            let request = |client: aws_sdk_dynamodb::Client| {
-                let delete = client
-                    .delete_item()
-                    .table_name(self.table())
-                    .set_key(Some(item::key(key)))
-                    .condition_expression(EXISTS)
-                    .expression_attribute_names(KEY_ALIAS, KEY);
-                async move {
-                    match delete.send().await {
-                        Ok(_) => Ok(true),
-                        Err(error) if is_refused_condition(&error) => Ok(false),
-                        Err(error) => Err(error),
-                    }
-                }
-            };
-            let deadline = self.way.deadline();
-            existed += usize::from(self.way.call(Repeat::Tells, deadline, request).await?);
-        }
-        Ok(existed)
+    async fn delete(&self, part: Part<String>) -> Result<usize, Fault> {
+        self.delete_each(part).await.map_err(Fault::Request)
     }
 
     async fn update(&self, message: Message) -> Result<bool> {
@@ -296,8 +305,13 @@ impl Client for Dynamodb {
     /// A table with one hash key can only be scanned, filter or not.
     async fn list(&self, list: List) -> Result<Page> {
         let mut entries = Vec::new();
-        let mut start = list.after.as_deref().map(item::key);
+        // The service knows no empty key; nothing comes before it.
+        let after = list.after.as_deref().filter(|after| !after.is_empty());
+        let mut start = after.map(item::key);
         loop {
+            if list.cancel.cancelled() {
+                return Err(Error::interrupted());
+            }
             let room = list.limit - entries.len();
             let request = |client: aws_sdk_dynamodb::Client| {
                 let scan = client

@@ -197,6 +197,7 @@ fn service<E: ProvideErrorMetadata>(error: &E, status: u16, table: &str, place: 
         | "Throttling"
         | "RequestLimitExceeded"
         | "TooManyRequestsException"
+        | "SlowDown"
         | "LimitExceededException" => Failure::new(
             Kind::Throttled,
             Next::Again,
@@ -212,7 +213,7 @@ fn service<E: ProvideErrorMetadata>(error: &E, status: u16, table: &str, place: 
                 format!("table '{table}' refused the item: {said}. Split the value."),
             )
         },
-        "ValidationException" if said.contains("schema") || said.contains("Missing the key") => {
+        "ValidationException" if OTHER_KEYS.iter().any(|words| said.contains(words)) => {
             Failure::new(
                 Kind::Backend,
                 Next::Stop,
@@ -229,6 +230,17 @@ fn service<E: ProvideErrorMetadata>(error: &E, status: u16, table: &str, place: 
                 format!("table '{table}' refused the request: {said}."),
             )
         },
+        "TransactionConflictException"
+        | "TransactionInProgressException"
+        | "ReplicatedWriteConflictException"
+        | "PriorRequestNotComplete"
+        | "RequestTimeout"
+        | "RequestTimeoutException"
+        | "InternalFailure"
+        | "InternalServerError"
+        | "InternalServerErrorException"
+        | "ServiceUnavailable"
+        | "ServiceUnavailableException" => unavailable(code, said, status, place),
         _ if status == 413 => Failure {
             divisible: true,
             ..Failure::new(
@@ -237,19 +249,30 @@ fn service<E: ProvideErrorMetadata>(error: &E, status: u16, table: &str, place: 
                 format!("{place} takes no request of this size (status 413). Split the value."),
             )
         },
-        _ if status >= 500 => Failure {
-            sent: true,
-            ..Failure::new(
-                Kind::Unavailable,
-                Next::Again,
-                format!("{place} cannot do it now: {code}, {said} (status {status}). Try again."),
-            )
-        },
+        // Whoever answers without a code is not the service, but something on the way to it.
+        _ if status >= 500 || error.code().is_none() => unavailable(code, said, status, place),
         _ => Failure::new(
             Kind::Backend,
             Next::Stop,
             format!("{place} refused the request: {code}, {said} (status {status})."),
         ),
+    }
+}
+
+/// What the service and its emulators say of a table with another key.
+const OTHER_KEYS: [&str; 5] = [
+    "schema",
+    "Missing the key",
+    "required keys was not given",
+    "number of conditions on the keys",
+    "Type mismatch for key",
+];
+
+fn unavailable(code: &str, said: &str, status: u16, place: &str) -> Failure {
+    let text = format!("{place} cannot do it now: {code}, {said} (status {status}). Try again.");
+    Failure {
+        sent: true,
+        ..Failure::new(Kind::Unavailable, Next::Again, text)
     }
 }
 
@@ -278,7 +301,8 @@ fn credentials(code: &str, said: &str, table: &str, place: &str) -> Option<Failu
         | "MissingAuthenticationToken"
         | "MissingAuthenticationTokenException"
         | "OptInRequired" => failure(
-            Next::Stop,
+            // They may have been replaced since they were read.
+            Next::Renew,
             format!(
                 "{place} does not know the credentials ({code}). Check the access key, and the region."
             ),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use etcd_client::{Error as EtcdError, KvClient};
 use tokio::time::{Instant, timeout_at};
 
-use super::error::{self, Failure, Next};
+use super::error::{self, About, Failure, Next};
 use super::member::{Connection, Member};
 use crate::backend::remote::pause::Pauses;
 use crate::config::EtcdConfig;
@@ -20,13 +20,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// A token may be refused that was renewed a moment ago, while users are being changed.
 const MOST_RENEWALS: usize = 3;
 
-/// Whether a request whose answer was lost may be sent once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
-    /// Done twice it is the same.
-    Harmless,
-    /// Its answer would not be the same.
-    Tells,
+/// An answer, and what is known of the attempts before it.
+pub(super) struct Answer<T> {
+    pub(super) answer: T,
+    /// An attempt before it was sent, and nobody knows what became of it.
+    pub(super) repeated: bool,
 }
 
 /// The members, and which of them answered last.
@@ -51,14 +49,9 @@ impl Cluster {
         self.config.timeout
     }
 
-    /// Whether there is more than one way to the data.
-    pub(super) fn has_several(&self) -> bool {
-        self.members.len() > 1
-    }
-
     pub(super) fn close(&self) {
         for member in &self.members {
-            member.drop_connection(None);
+            member.close();
         }
     }
 
@@ -68,12 +61,11 @@ impl Cluster {
     }
 
     /// Does one request. Each member gets its share of the time that is left, so that a frozen one leaves some for
-    /// the others; when nobody can be reached at all, it ends at once.
+    /// the others; when nobody can be reached at all, it ends at once. A failure was sent if any attempt was.
     pub(super) async fn call<T, F>(
         &self,
-        repeat: Repeat,
         request: impl Fn(KvClient) -> F + Sync,
-    ) -> Result<T, Failure>
+    ) -> Result<Answer<T>, Failure>
     where
         T: Send,
         F: Future<Output = Result<T, EtcdError>> + Send,
@@ -82,6 +74,7 @@ impl Cluster {
         let count = self.members.len();
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE, deadline);
         let mut last: Option<Failure> = None;
+        let mut sent = false;
         loop {
             let first = self.current.load(Ordering::Relaxed);
             let mut reached = false;
@@ -91,33 +84,31 @@ impl Cluster {
                     break;
                 }
                 let index = (first + step) % count;
-                let member = &self.members[index];
                 let left = u32::try_from(count - step).unwrap_or(u32::MAX);
-                let failure = match self
-                    .attempt(member, now + (deadline - now) / left, &request)
-                    .await
-                {
+                let until = now + (deadline - now) / left;
+                let attempt = self.attempt(&self.members[index], until, &request);
+                let failure = match attempt.await {
                     Ok(answer) => {
                         if step > 0 {
                             self.current.store(index, Ordering::Relaxed);
                         }
-                        return Ok(answer);
+                        let repeated = sent;
+                        return Ok(Answer { answer, repeated });
                     }
                     Err(failure) => failure,
                 };
-                let unsure = failure.sent && repeat == Repeat::Tells;
-                match failure.next {
-                    Next::Stop => return Err(failure),
-                    _ if unsure => return Err(failure.unsure()),
-                    Next::Again => reached = true,
-                    Next::Elsewhere => {}
+                sent |= failure.sent;
+                if failure.next == Next::Stop {
+                    return Err(Failure { sent, ..failure });
                 }
-                // What one member said says more than that another is not there.
-                if last
+                // The next call shall not begin with a member that does not do its work.
+                self.current.store((index + 1) % count, Ordering::Relaxed);
+                reached |= failure.next == Next::Again;
+                // What one member said says more than that another does not answer or is not there.
+                let says_more = last
                     .as_ref()
-                    .is_none_or(|last| last.next == Next::Elsewhere)
-                    || failure.next == Next::Again
-                {
+                    .is_none_or(|last| failure.telling() >= last.telling());
+                if says_more {
                     last = Some(failure);
                 }
             }
@@ -125,7 +116,8 @@ impl Cluster {
                 break;
             }
         }
-        Err(last.unwrap_or_else(|| self.no_answer(&self.addresses(), false)))
+        let last = last.unwrap_or_else(|| self.no_answer(&self.addresses(), false));
+        Err(Failure { sent, ..last })
     }
 
     /// Does the request on one member, with a token that is good.
@@ -163,14 +155,14 @@ impl Cluster {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(cause)) => {
                 let failure = error::understand(&cause, member, self.config.tls.is_some(), sent);
-                if failure.broken {
-                    member.drop_connection(connection.as_ref());
+                if failure.about == About::Connection {
+                    member.forget(connection.as_ref());
                 }
                 Err(failure)
             }
             Err(_) => {
                 // Whatever hangs there, the next call shall not wait for it.
-                member.drop_connection(connection.as_ref());
+                member.forget(connection.as_ref());
                 Err(self.no_answer(&member.address, sent))
             }
         }
@@ -178,7 +170,7 @@ impl Cluster {
 
     fn no_answer(&self, address: &str, sent: bool) -> Failure {
         let text = format!(
-            "no answer from {address} within etcd.timeout of {} s. Check that the server is well and not overloaded, \
+            "no answer from {address} in its share of etcd.timeout, {} s. Check that the server is well and not overloaded, \
              or allow it more time.",
             self.config.timeout.as_secs_f64()
         );
@@ -186,8 +178,7 @@ impl Cluster {
             error: Error::backend(Kind::Timeout, BackendName::Etcd, true, text),
             next: Next::Again,
             sent,
-            broken: true,
-            divisible: false,
+            about: About::Connection,
         }
     }
 }

@@ -4,17 +4,18 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use etcd_client::{
-    Compare, CompareOp, GetOptions, KeyValue, ResponseHeader, Txn, TxnOp, TxnOpResponse,
+    Compare, CompareOp, GetOptions, KeyValue, KvClient, ResponseHeader, Txn, TxnOp, TxnOpResponse,
     TxnResponse,
 };
 
-use super::call::{Cluster, Repeat};
-use super::error::Failure;
+use super::call::{Answer, Cluster};
+use super::error::{About, Failure};
 use crate::backend::remote::{Client, Fault, List, Most, Part};
 use crate::backend::{Failures, Page};
 use crate::config::EtcdConfig;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message, quote};
+use crate::wait::Interrupt;
 
 /// Operations in one transaction: the default of the server's `--max-txn-ops`.
 const MOST_OPERATIONS: usize = 128;
@@ -24,8 +25,12 @@ const MOST_BYTES: usize = 3 << 19;
 const OVERHEAD: usize = 16 << 10;
 const MOST_IN_FLIGHT: usize = 16;
 
-/// Records that the first request of a page asks for, before their size is known.
-const FIRST_PAGE: usize = 256;
+/// Each key is in a request twice: the second time is part of the overhead.
+const LONGEST_KEY: usize = 12 << 10;
+const LARGEST_ITEM: usize = MOST_BYTES - OVERHEAD;
+
+/// Records that the first request of a page asks for, before their size is known: of the largest, 48 MiB.
+const FIRST_PAGE: usize = 32;
 /// Bytes that a later request of a page should bring.
 const PAGE_BYTES: usize = 4 << 20;
 const LARGEST_PAGE: usize = 10_000;
@@ -55,22 +60,23 @@ impl Etcd {
         }
     }
 
-    /// Changes `keys`, if `condition` holds; whether it did, and what was answered.
+    /// Changes `keys`, if `condition` holds.
     ///
-    /// With several members, a request may lie in one that is frozen, be given up and done on another, and come to
-    /// life much later (etcd #8327). So that it cannot undo what was written since, it is bound to what it
-    /// knew: the keys must not have changed after the latest revision seen when it was sent.
+    /// A request may lie in a server that is frozen, or on a slow way, be given up and done again, and come to life
+    /// much later (etcd #8327). So that it cannot undo what was written since, it is bound to what was known when it
+    /// was sent: the keys must not have changed after the latest revision seen. Only a key that was deleted since has
+    /// no revision to tell.
     async fn change(
         &self,
-        repeat: Repeat,
         keys: &[&[u8]],
         condition: Option<Compare>,
         operations: impl Fn() -> Vec<TxnOp> + Sync,
-    ) -> Result<TxnResponse, Failure> {
-        let several = self.cluster.has_several();
+    ) -> Result<Answer<TxnResponse>, Failure> {
+        let mut repeated = false;
+        let mut guarded = true;
         for round in 0.. {
+            guarded &= round < MOST_GUARDED;
             let mut compares: Vec<Compare> = condition.iter().cloned().collect();
-            let guarded = several && round < MOST_GUARDED;
             if guarded {
                 let known = self.revision.load(Ordering::Relaxed);
                 let unchanged =
@@ -84,24 +90,30 @@ impl Etcd {
                 }
                 _ => Vec::new(),
             };
-            let request = |mut kv: etcd_client::KvClient| {
+            let request = |mut kv: KvClient| {
                 let transaction = Txn::new()
                     .when(compares.clone())
                     .and_then(operations())
                     .or_else(look.clone());
                 async move { kv.txn(transaction).await }
             };
-            let answer = self.cluster.call(repeat, request).await?;
+            let done = match self.cluster.call(request).await {
+                // Comparing takes the right to read, which whoever may only write does not have.
+                Err(failure) if guarded && failure.about == About::Keys => {
+                    guarded = false;
+                    continue;
+                }
+                done => done?,
+            };
+            repeated |= done.repeated;
+            let answer = done.answer;
             self.note(answer.header());
-            if answer.succeeded() || !guarded {
-                return Ok(answer);
-            }
             let missing = answer
                 .op_responses()
                 .iter()
                 .any(|one| matches!(one, TxnOpResponse::Get(found) if found.count() == 0));
-            if missing {
-                return Ok(answer);
+            if answer.succeeded() || !guarded || missing {
+                return Ok(Answer { answer, repeated });
             }
         }
         unreachable!("the last round is not guarded, and returns")
@@ -119,9 +131,9 @@ impl Client for Etcd {
 
     fn limits(&self) -> Limits {
         Limits {
-            key: MOST_BYTES - OVERHEAD,
-            item: MOST_BYTES - OVERHEAD,
-            source: "etcd's limit of a request, 1.5 MiB with its framing",
+            key: LONGEST_KEY,
+            item: LARGEST_ITEM,
+            source: "etcd's limit of a request, 1.5 MiB",
         }
     }
 
@@ -134,6 +146,11 @@ impl Client for Etcd {
             count: MOST_OPERATIONS,
             bytes: MOST_BYTES - OVERHEAD,
         }
+    }
+
+    /// The key stands in a comparison, too.
+    fn size(&self, message: &Message) -> usize {
+        message.key().len() + message.size()
     }
 
     fn most_read(&self) -> usize {
@@ -149,64 +166,59 @@ impl Client for Etcd {
     }
 
     async fn write(&self, part: Part<Message>) -> Result<Failures, Fault> {
-        let written = if let ([message], false) = (part.items(), self.cluster.has_several()) {
-            let request = |mut kv: etcd_client::KvClient| {
-                let (key, value) = (message.key(), message.value());
-                async move { kv.put(key, value, None).await }
-            };
-            self.cluster.call(Repeat::Harmless, request).await.map(drop)
-        } else {
-            let messages = part.items();
-            let keys: Vec<&[u8]> = messages
-                .iter()
-                .map(|message| message.key().as_bytes())
-                .collect();
-            let operations = || messages.iter().map(put).collect();
-            self.change(Repeat::Harmless, &keys, None, operations)
-                .await
-                .map(drop)
-        };
+        let messages = part.items();
+        let keys: Vec<&[u8]> = messages
+            .iter()
+            .map(|message| message.key().as_bytes())
+            .collect();
+        let operations = || messages.iter().map(put).collect();
+        let written = self.change(&keys, None, operations).await;
         written.map_err(Failure::fault)?;
         Ok(Failures::new())
     }
 
-    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>> {
-        if let [key] = part.items() {
-            let request = |mut kv: etcd_client::KvClient| {
+    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>, Fault> {
+        let keys = part.items();
+        if let [key] = keys {
+            let request = |mut kv: KvClient| {
                 let key = key.as_str();
                 async move { kv.get(key, None).await }
             };
-            let answer = self.cluster.call(Repeat::Harmless, request).await?;
-            self.note(answer.header());
-            let texts = answer.kvs().iter().map(|found| Ok((0, value_of(found)?)));
-            return texts.collect();
+            let done = self.cluster.call(request).await.map_err(Failure::fault)?;
+            self.note(done.answer.header());
+            let found = done.answer.kvs().iter();
+            let texts = found.map(|found| Ok((0, value_of(found)?)));
+            return texts.collect::<Result<_>>().map_err(Fault::Request);
         }
-        let keys = part.items();
-        let request = |mut kv: etcd_client::KvClient| {
+        let request = |mut kv: KvClient| {
             let gets: Vec<TxnOp> = keys
                 .iter()
                 .map(|key| TxnOp::get(key.as_str(), None))
                 .collect();
             async move { kv.txn(Txn::new().and_then(gets)).await }
         };
-        let answer = self.cluster.call(Repeat::Harmless, request).await?;
-        self.note(answer.header());
+        let done = self.cluster.call(request).await.map_err(Failure::fault)?;
+        self.note(done.answer.header());
         let mut texts = Vec::new();
-        for (at, one) in answer.op_responses().iter().enumerate() {
+        for (at, one) in done.answer.op_responses().iter().enumerate() {
             if let TxnOpResponse::Get(found) = one {
                 for found in found.kvs() {
-                    texts.push((at, value_of(found)?));
+                    texts.push((at, value_of(found).map_err(Fault::Request)?));
                 }
             }
         }
         Ok(texts)
     }
 
-    async fn delete(&self, part: Part<String>) -> Result<usize> {
+    async fn delete(&self, part: Part<String>) -> Result<usize, Fault> {
         let keys: Vec<&[u8]> = part.items().iter().map(String::as_bytes).collect();
         let operations = || keys.iter().map(|key| TxnOp::delete(*key, None)).collect();
-        let answer = self.change(Repeat::Tells, &keys, None, operations).await?;
-        let deleted = answer
+        let done = match self.change(&keys, None, operations).await {
+            Err(failure) if failure.sent => return Err(failure.unsure().fault()),
+            done => done.map_err(Failure::fault)?,
+        };
+        let deleted: usize = done
+            .answer
             .op_responses()
             .iter()
             .map(|one| match one {
@@ -214,6 +226,10 @@ impl Client for Etcd {
                 _ => 0,
             })
             .sum();
+        if done.repeated && deleted < keys.len() {
+            // The attempt whose answer was lost may have deleted what this one did not find.
+            return Err(Failure::lost_count().fault());
+        }
         Ok(deleted)
     }
 
@@ -221,10 +237,8 @@ impl Client for Etcd {
         let key = message.key().as_bytes();
         let exists = Compare::version(key, CompareOp::Greater, 0);
         let operations = || vec![put(&message)];
-        let answer = self
-            .change(Repeat::Harmless, &[key], Some(exists), operations)
-            .await?;
-        Ok(answer.succeeded())
+        let done = self.change(&[key], Some(exists), operations).await?;
+        Ok(done.answer.succeeded())
     }
 
     async fn list(&self, list: List) -> Result<Page> {
@@ -239,6 +253,9 @@ impl Client for Etcd {
         let (mut bytes, mut revision) = (0, 0);
         let mut want = FIRST_PAGE;
         loop {
+            if list.cancel.cancelled() {
+                return Err(Error::interrupted());
+            }
             let count = want.min(list.limit - entries.len());
             // All of a page at the revision of its beginning.
             let options = GetOptions::new()
@@ -250,13 +267,22 @@ impl Client for Etcd {
             } else {
                 options.with_keys_only()
             };
-            let request = |mut kv: etcd_client::KvClient| {
+            let request = |mut kv: KvClient| {
                 let (start, options) = (start.clone(), options.clone());
                 async move { kv.get(start, Some(options)).await }
             };
-            let answer = self.cluster.call(Repeat::Harmless, request).await?;
+            let answer = match self.cluster.call(request).await {
+                // What the page began with has been compacted away: it goes on with what is there now.
+                Err(failure) if failure.about == About::Revision && revision > 0 => {
+                    revision = 0;
+                    continue;
+                }
+                done => done?.answer,
+            };
             self.note(answer.header());
-            revision = answer.header().map_or(0, ResponseHeader::revision);
+            if revision == 0 {
+                revision = answer.header().map_or(0, ResponseHeader::revision);
+            }
             for found in answer.kvs() {
                 bytes += found.key().len() + found.value().len();
                 let text = if list.values {
@@ -279,15 +305,15 @@ impl Client for Etcd {
     }
 
     async fn ping(&self) -> Result<()> {
-        let request = |mut kv: etcd_client::KvClient| async move {
+        let request = |mut kv: KvClient| async move {
             // Confirmed by a majority of the members, like every read.
             let options = GetOptions::new().with_count_only();
             kv.get("TetherDB", Some(options)).await
         };
-        match self.cluster.call(Repeat::Harmless, request).await {
-            Ok(answer) => self.note(answer.header()),
+        match self.cluster.call(request).await {
+            Ok(done) => self.note(done.answer.header()),
             // It has answered, and knows the user, who has other keys.
-            Err(failure) if failure.divisible => {}
+            Err(failure) if failure.about == About::Keys => {}
             Err(failure) => return Err(failure.into()),
         }
         Ok(())

@@ -17,10 +17,20 @@ pub(super) struct Failure {
     pub(super) next: Next,
     /// The request may have reached the server.
     pub(super) sent: bool,
-    /// The connection is of no more use.
-    pub(super) broken: bool,
-    /// One of several keys may be at fault.
-    pub(super) divisible: bool,
+    pub(super) about: About,
+}
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    /// The request as a whole.
+    Request,
+    /// One of its keys, or several.
+    Keys,
+    /// The connection, which is of no more use.
+    Connection,
+    /// The revision asked for, which is no longer kept.
+    Revision,
 }
 
 /// What may come next.
@@ -35,6 +45,15 @@ pub(super) enum Next {
 }
 
 impl Failure {
+    /// How much it tells of what is wrong: that nobody is there, that nobody answers, or what somebody said.
+    pub(super) fn telling(&self) -> u8 {
+        match (self.next, self.error.kind()) {
+            (Next::Elsewhere, _) => 0,
+            (_, Kind::Timeout) => 1,
+            _ => 2,
+        }
+    }
+
     /// Says that nobody knows whether it was done.
     pub(super) fn unsure(self) -> Self {
         Self {
@@ -45,8 +64,20 @@ impl Failure {
         }
     }
 
+    /// A delete that was done again and does not know what the first one did.
+    pub(super) fn lost_count() -> Self {
+        let text = "the answer to a delete was lost, and done again it did not find every key: \
+                    whether they existed is not known. They are gone now.";
+        Self {
+            error: Error::backend(Kind::Unavailable, BackendName::Etcd, true, text),
+            next: Next::Stop,
+            sent: true,
+            about: About::Request,
+        }
+    }
+
     pub(super) fn fault(self) -> Fault {
-        if self.divisible {
+        if self.about == About::Keys {
             Fault::Message(self.error)
         } else {
             Fault::Request(self.error)
@@ -79,11 +110,10 @@ pub(super) fn understand(cause: &EtcdError, member: &Member, tls: bool, sent: bo
         error: Error::backend(kind, BackendName::Etcd, next != Next::Stop, text),
         next,
         sent,
-        broken: false,
-        divisible: false,
+        about: About::Request,
     };
     let divisible = |failure: Failure| Failure {
-        divisible: true,
+        about: About::Keys,
         ..failure
     };
     let EtcdError::GRpcStatus(status) = cause else {
@@ -93,26 +123,31 @@ pub(super) fn understand(cause: &EtcdError, member: &Member, tls: bool, sent: bo
     let code = format!("{:?}", status.code());
     let message = status.message();
     let said = message.strip_prefix("etcdserver: ").unwrap_or(message);
+    if let Some(text) = credentials(&code, said, address) {
+        return failure(Kind::Authentication, Next::Stop, text);
+    }
+    // These leave open what became of the request; all others refuse it.
+    let sent = sent
+        && matches!(
+            code.as_str(),
+            "Unavailable" | "DeadlineExceeded" | "Cancelled" | "Aborted" | "Unknown" | "Internal"
+        );
+    let failure = |kind, next, text| Failure {
+        sent,
+        ..failure(kind, next, text)
+    };
     match code.as_str() {
         _ if status.source().is_some() => connection(cause, address, tls, sent),
-        "InvalidArgument" if said.starts_with("authentication failed") => failure(
-            Kind::Authentication,
-            Next::Stop,
-            format!("{address} refused the user: {said}. Check etcd.username and etcd.password."),
-        ),
-        "InvalidArgument" if said.contains("user name is empty") => failure(
-            Kind::Authentication,
-            Next::Stop,
-            format!("{address} asks for a user. Set etcd.username and etcd.password."),
-        ),
-        "FailedPrecondition" if said.contains("authentication is not enabled") => failure(
-            Kind::Authentication,
-            Next::Stop,
-            format!(
-                "{address} knows no users: authentication is not enabled there. Enable it (etcdctl auth enable), \
-                 or leave out etcd.username and etcd.password."
-            ),
-        ),
+        "OutOfRange" if said.contains("compacted") => Failure {
+            about: About::Revision,
+            ..failure(
+                Kind::Backend,
+                Next::Stop,
+                format!(
+                    "{address} has compacted the revision of the list: {said}. Begin the list anew."
+                ),
+            )
+        },
         "PermissionDenied" => divisible(failure(
             Kind::Authentication,
             Next::Stop,
@@ -121,13 +156,6 @@ pub(super) fn understand(cause: &EtcdError, member: &Member, tls: bool, sent: bo
                  (etcdctl role grant-permission)."
             ),
         )),
-        "Unauthenticated" => failure(
-            Kind::Authentication,
-            Next::Stop,
-            format!(
-                "{address} does not take the token of the user: {said}. Check etcd.username and etcd.password."
-            ),
-        ),
         "InvalidArgument" if said.contains("request is too large") => {
             divisible(too_large(address, said, sent))
         }
@@ -156,19 +184,42 @@ pub(super) fn understand(cause: &EtcdError, member: &Member, tls: bool, sent: bo
                 "{address} has too much to do: {said}. Send less at once, or give it more resources."
             ),
         ),
-        "Unavailable" | "DeadlineExceeded" | "Cancelled" | "Aborted" => failure(
-            Kind::Unavailable,
-            Next::Again,
-            format!(
-                "{address} cannot do it now: {said}. It is tried again until etcd.timeout; check the cluster's health."
-            ),
-        ),
+        // "raft proposal dropped" and "context canceled" come as Unknown.
+        "Unavailable" | "DeadlineExceeded" | "Cancelled" | "Aborted" | "Unknown" | "Internal" => {
+            failure(
+                Kind::Unavailable,
+                Next::Again,
+                format!(
+                    "{address} cannot do it now: {said}. It is tried again until etcd.timeout; check the cluster's health."
+                ),
+            )
+        }
         _ => failure(
             Kind::Backend,
             Next::Stop,
             format!("{address} refused the request: {said} ({code}). See the server's log."),
         ),
     }
+}
+
+/// What is wrong with the user, if that is what it is.
+fn credentials(code: &str, said: &str, address: &str) -> Option<String> {
+    Some(match code {
+        "InvalidArgument" if said.starts_with("authentication failed") => {
+            format!("{address} refused the user: {said}. Check etcd.username and etcd.password.")
+        }
+        "InvalidArgument" if said.contains("user name is empty") => {
+            format!("{address} asks for a user. Set etcd.username and etcd.password.")
+        }
+        "FailedPrecondition" if said.contains("authentication is not enabled") => format!(
+            "{address} knows no users: authentication is not enabled there. Enable it (etcdctl auth enable), \
+                 or leave out etcd.username and etcd.password."
+        ),
+        "Unauthenticated" => format!(
+            "{address} does not take the token of the user: {said}. Check etcd.username and etcd.password."
+        ),
+        _ => return None,
+    })
 }
 
 fn too_large(address: &str, said: &str, sent: bool) -> Failure {
@@ -179,8 +230,7 @@ fn too_large(address: &str, said: &str, sent: bool) -> Failure {
         error: Error::backend(Kind::Limit, BackendName::Etcd, false, text),
         next: Next::Stop,
         sent,
-        broken: false,
-        divisible: false,
+        about: About::Request,
     }
 }
 
@@ -219,7 +269,7 @@ fn connection(cause: &EtcdError, address: &str, tls: bool, sent: bool) -> Failur
     } else if tls {
         (
             Next::Again,
-            "Check the server; if it asks for a client certificate, set etcd.cert_file and key_file.",
+            "Check that the server speaks TLS; if it asks for a client certificate, set etcd.cert_file and key_file.",
         )
     } else {
         (
@@ -236,9 +286,8 @@ fn connection(cause: &EtcdError, address: &str, tls: bool, sent: bool) -> Failur
     Failure {
         error: Error::backend(Kind::Unavailable, BackendName::Etcd, true, text),
         next,
-        sent: sent && !refused,
-        broken: true,
-        divisible: false,
+        sent: sent && !refused && !(handshake && tls),
+        about: About::Connection,
     }
 }
 

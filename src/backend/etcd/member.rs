@@ -70,15 +70,17 @@ impl Member {
     }
 
     /// Lets go of a connection that does not answer, unless there is a newer one.
-    pub(super) fn drop_connection(&self, broken: Option<&Arc<Connection>>) {
+    pub(super) fn forget(&self, broken: Option<&Arc<Connection>>) {
         let mut connection = wait::lock(&self.connection);
-        let same = match (&*connection, broken) {
-            (Some(connection), Some(broken)) => Arc::ptr_eq(connection, broken),
-            _ => true,
-        };
-        if same {
+        if let (Some(current), Some(broken)) = (&*connection, broken)
+            && Arc::ptr_eq(current, broken)
+        {
             *connection = None;
         }
+    }
+
+    pub(super) fn close(&self) {
+        *wait::lock(&self.connection) = None;
     }
 }
 

@@ -8,11 +8,16 @@ use tokio::task::JoinSet;
 
 use super::{Client, Fault, Most, Part};
 use crate::backend::Failures;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::{Message, quote};
+use crate::wait::{Cancel, Interrupt};
 
 /// Writes all, or says which message failed and how many are written.
-pub(super) async fn write<C: Client>(client: &Arc<C>, messages: Vec<Message>) -> Result<()> {
+pub(super) async fn write<C: Client>(
+    client: &Arc<C>,
+    messages: Vec<Message>,
+    cancel: &Cancel,
+) -> Result<()> {
     let messages = Arc::new(messages);
     let parts = cut(&messages, client.most_written(), |message| {
         client.size(message)
@@ -23,6 +28,7 @@ pub(super) async fn write<C: Client>(client: &Arc<C>, messages: Vec<Message>) ->
     let most = client.most_in_flight();
     each(
         most,
+        cancel,
         parts,
         |range| write_part(client, &messages, range),
         |count, failed: Failures| {
@@ -37,10 +43,10 @@ pub(super) async fn write<C: Client>(client: &Arc<C>, messages: Vec<Message>) ->
     let Some((at, error)) = failures.into_iter().next() else {
         return Ok(());
     };
-    if single {
-        return Err(error);
-    }
     let key = quote(messages[at].key());
+    if single {
+        return Err(error.noted(&format!("The key was {key}.")));
+    }
     let left = if many || written > 0 {
         format!(
             "{written} of {} keys are known to be written.",
@@ -49,7 +55,13 @@ pub(super) async fn write<C: Client>(client: &Arc<C>, messages: Vec<Message>) ->
     } else {
         "None of the keys is known to be written.".to_owned()
     };
-    Err(error.noted(&format!("It was key {key}. {left}")))
+    // What would have failed whatever it carried says nothing of its first key.
+    let which = if error.retryable() {
+        String::new()
+    } else {
+        format!("The key was {key}. ")
+    };
+    Err(error.noted(&format!("{which}{left}")))
 }
 
 /// Writes one batch of the queue; gives what failed.
@@ -62,6 +74,7 @@ pub(super) async fn send<C: Client>(client: &Arc<C>, batch: Vec<Message>) -> Fai
     let most = client.most_in_flight();
     each(
         most,
+        &Cancel::default(),
         parts,
         |range| write_part(client, &batch, range),
         |_, failed: Failures| {
@@ -112,39 +125,18 @@ fn write_part<C: Client>(
 pub(super) async fn read<C: Client>(
     client: &Arc<C>,
     keys: Vec<String>,
+    cancel: &Cancel,
 ) -> Result<Vec<(usize, String)>> {
-    let keys = Arc::new(keys);
-    let most = Most {
-        count: client.most_read(),
-        bytes: usize::MAX,
+    let request = |client: Arc<C>, part: Part<String>| async move {
+        let start = part.range.start;
+        let found = client.read(part).await?;
+        Ok(found
+            .into_iter()
+            .map(|(at, text)| (start + at, text))
+            .collect())
     };
-    let mut found = Vec::new();
-    let mut failed = None;
-    let request = |range: Range<usize>| {
-        let (client, keys) = (Arc::clone(client), Arc::clone(&keys));
-        async move {
-            let start = range.start;
-            let texts = client.read(Part { all: keys, range }).await?;
-            Ok((start, texts))
-        }
-    };
-    let take = |_, outcome: Result<(usize, Vec<(usize, String)>)>| match outcome {
-        Ok((start, texts)) => {
-            found.extend(texts.into_iter().map(|(at, text)| (start + at, text)));
-            true
-        }
-        Err(error) => {
-            failed.get_or_insert(error);
-            false
-        }
-    };
-    each(
-        client.most_in_flight(),
-        cut(&keys, most, String::len),
-        request,
-        take,
-    )
-    .await;
+    let most = client.most_read();
+    let (mut found, failed) = of_keys(client, &Arc::new(keys), most, cancel, request).await;
     if let Some(error) = failed {
         return Err(error);
     }
@@ -153,42 +145,84 @@ pub(super) async fn read<C: Client>(
 }
 
 /// Deletes all keys; how many existed.
-pub(super) async fn delete<C: Client>(client: &Arc<C>, keys: Vec<String>) -> Result<usize> {
-    let keys = Arc::new(keys);
-    let most = Most {
-        count: client.most_deleted(),
-        bytes: usize::MAX,
-    };
-    let mut existed = 0;
-    let mut failed = None;
-    let request = |range: Range<usize>| {
-        let (client, keys) = (Arc::clone(client), Arc::clone(&keys));
-        async move { client.delete(Part { all: keys, range }).await }
-    };
-    let take = |_, outcome: Result<usize>| match outcome {
-        Ok(count) => {
-            existed += count;
-            true
-        }
-        Err(error) => {
-            failed.get_or_insert(error);
-            false
-        }
-    };
-    each(
-        client.most_in_flight(),
-        cut(&keys, most, String::len),
-        request,
-        take,
-    )
-    .await;
+pub(super) async fn delete<C: Client>(
+    client: &Arc<C>,
+    keys: Vec<String>,
+    cancel: &Cancel,
+) -> Result<usize> {
+    let single = keys.len() == 1;
+    let request =
+        |client: Arc<C>, part: Part<String>| async move { Ok(vec![client.delete(part).await?]) };
+    let most = client.most_deleted();
+    let (counts, failed) = of_keys(client, &Arc::new(keys), most, cancel, request).await;
+    let existed: usize = counts.into_iter().sum();
     match failed {
-        Some(error) if keys.len() > 1 => {
-            Err(error.noted(&format!("{existed} keys are known to be deleted.")))
-        }
-        Some(error) => Err(error),
+        Some(error) if single => Err(error),
+        Some(error) => Err(error.noted(&format!("Keys known to be deleted: {existed}."))),
         None => Ok(existed),
     }
+}
+
+/// Does `request` for all keys in parts of at most `most`; gives what they gave, and the first error. A part that is
+/// refused as it is, such as one that is larger than this server takes, is divided.
+async fn of_keys<C, T, F>(
+    client: &Arc<C>,
+    keys: &Arc<Vec<String>>,
+    most: usize,
+    cancel: &Cancel,
+    request: impl Fn(Arc<C>, Part<String>) -> F + Copy + Send + 'static,
+) -> (Vec<T>, Option<Error>)
+where
+    C: Client,
+    T: Send + 'static,
+    F: Future<Output = Result<Vec<T>, Fault>> + Send + 'static,
+{
+    let most = Most {
+        count: most,
+        bytes: client.most_written().bytes,
+    };
+    let divided = |range: Range<usize>| {
+        let (client, keys) = (Arc::clone(client), Arc::clone(keys));
+        async move {
+            let mut given = Vec::new();
+            let mut ranges = vec![range];
+            while let Some(range) = ranges.pop() {
+                let part = Part {
+                    all: Arc::clone(&keys),
+                    range: range.clone(),
+                };
+                match request(Arc::clone(&client), part).await {
+                    Ok(more) => given.extend(more),
+                    Err(Fault::Message(_)) if range.len() > 1 => {
+                        let middle = range.start + range.len() / 2;
+                        ranges.push(middle..range.end);
+                        ranges.push(range.start..middle);
+                    }
+                    Err(Fault::Message(error)) => {
+                        let key = quote(&keys[range.start]);
+                        return (given, Some(error.noted(&format!("The key was {key}."))));
+                    }
+                    Err(Fault::Request(error)) if keys.len() == 1 => {
+                        let key = quote(&keys[0]);
+                        return (given, Some(error.noted(&format!("The key was {key}."))));
+                    }
+                    Err(Fault::Request(error)) => return (given, Some(error)),
+                }
+            }
+            (given, None)
+        }
+    };
+    let mut all = Vec::new();
+    let mut failed = None;
+    let take = |_, (given, error): (Vec<T>, Option<Error>)| {
+        all.extend(given);
+        let go_on = error.is_none();
+        failed = failed.take().or(error);
+        go_on
+    };
+    let parts = cut(keys, most, |key| client.key_size(key));
+    each(client.most_in_flight(), cancel, parts, divided, take).await;
+    (all, failed)
 }
 
 /// Cuts `items` into parts that one request can carry. No item is larger than that.
@@ -210,9 +244,10 @@ fn cut<T>(items: &[T], most: Most, size: impl Fn(&T) -> usize) -> Vec<Range<usiz
 }
 
 /// Does a request for each part, `most` of them at once, and hands each outcome to `take`, with how many items
-/// it was about; once that gives `false`, no other request begins.
+/// it was about; once that gives `false`, or it is cancelled, no other request begins.
 async fn each<T, F>(
     most: usize,
+    cancel: &Cancel,
     parts: Vec<Range<usize>>,
     request: impl Fn(Range<usize>) -> F,
     mut take: impl FnMut(usize, T) -> bool,
@@ -230,6 +265,7 @@ async fn each<T, F>(
     let mut go_on = true;
     loop {
         while go_on
+            && !cancel.cancelled()
             && running.len() < most
             && let Some(range) = parts.next()
         {

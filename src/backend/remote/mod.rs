@@ -19,9 +19,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Backend, Capabilities, Completion, Failures, Page, Range, Turn};
-use crate::error::{Error, Result};
-use crate::message::{BackendName, Limits, Message};
-use crate::wait::Interrupt;
+use crate::error::{Error, Kind, Result};
+use crate::message::{BackendName, Limits, Message, quote};
+use crate::wait::{Cancel, Interrupt};
 
 /// Why a request failed.
 #[derive(Debug)]
@@ -51,6 +51,8 @@ pub(super) struct List {
     pub(super) after: Option<String>,
     pub(super) limit: usize,
     pub(super) values: bool,
+    /// Set when nobody waits for the page any more: no other request of it begins.
+    pub(super) cancel: Arc<Cancel>,
 }
 
 /// How much one request may carry.
@@ -72,6 +74,10 @@ pub(super) trait Client: Send + Sync + 'static {
     fn size(&self, message: &Message) -> usize {
         message.size()
     }
+    /// The bytes of a key in a request that has keys only.
+    fn key_size(&self, key: &str) -> usize {
+        2 * key.len()
+    }
     fn most_read(&self) -> usize;
     fn most_deleted(&self) -> usize;
     /// How many requests may be in flight at once.
@@ -80,10 +86,12 @@ pub(super) trait Client: Send + Sync + 'static {
     /// Writes all messages; gives those that were left, by their position.
     fn write(&self, part: Part<Message>) -> impl Future<Output = Result<Failures, Fault>> + Send;
     /// The texts of those keys that exist, with their position.
-    fn read(&self, part: Part<String>)
-    -> impl Future<Output = Result<Vec<(usize, String)>>> + Send;
+    fn read(
+        &self,
+        part: Part<String>,
+    ) -> impl Future<Output = Result<Vec<(usize, String)>, Fault>> + Send;
     /// How many of the keys existed.
-    fn delete(&self, part: Part<String>) -> impl Future<Output = Result<usize>> + Send;
+    fn delete(&self, part: Part<String>) -> impl Future<Output = Result<usize, Fault>> + Send;
     fn update(&self, message: Message) -> impl Future<Output = Result<bool>> + Send;
     fn list(&self, list: List) -> impl Future<Output = Result<Page>> + Send;
     fn ping(&self) -> impl Future<Output = Result<()>> + Send;
@@ -100,13 +108,23 @@ impl<C: Client> Remote<C> {
         Self(Arc::new(client))
     }
 
-    /// Waits for `work`, which goes on without its caller if that is interrupted.
-    fn wait_for<T, F>(&self, interrupt: &dyn Interrupt, work: impl FnOnce(Arc<C>) -> F) -> Result<T>
+    /// Waits for `work`. If its caller is interrupted, what is on its way ends by itself, and nothing more begins.
+    fn wait_for<T, F>(
+        &self,
+        interrupt: &dyn Interrupt,
+        work: impl FnOnce(Arc<C>, Arc<Cancel>) -> F,
+    ) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
-        runtime::wait_for(self.name(), work(Arc::clone(&self.0)), interrupt)
+        let cancel = Arc::new(Cancel::default());
+        let work = work(Arc::clone(&self.0), Arc::clone(&cancel));
+        runtime::wait_for(self.name(), work, interrupt).inspect_err(|error| {
+            if error.kind() == Kind::Interrupted {
+                cancel.cancel();
+            }
+        })
     }
 }
 
@@ -134,44 +152,51 @@ impl<C: Client> Backend for Remote<C> {
 
     fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
         let keys = keys.to_vec();
-        self.wait_for(interrupt, |client| async move {
-            bulk::read(&client, keys).await
+        self.wait_for(interrupt, |client, cancel| async move {
+            bulk::read(&client, keys, &cancel).await
         })
     }
 
     fn write(&self, messages: Vec<Message>, turn: Turn, interrupt: &dyn Interrupt) -> Result<()> {
-        self.wait_for(interrupt, |client| async move {
+        self.wait_for(interrupt, |client, cancel| async move {
             let _turn = turn;
-            bulk::write(&client, messages).await
+            bulk::write(&client, messages, &cancel).await
         })
     }
 
     fn update(&self, message: Message, turn: Turn, interrupt: &dyn Interrupt) -> Result<bool> {
-        self.wait_for(interrupt, |client| async move {
+        self.wait_for(interrupt, |client, _| async move {
             let _turn = turn;
-            client.update(message).await
+            let key = quote(message.key());
+            let updated = client.update(message).await;
+            updated.map_err(|error| error.noted(&format!("The key was {key}.")))
         })
     }
 
     fn delete(&self, keys: Vec<String>, turn: Turn, interrupt: &dyn Interrupt) -> Result<usize> {
-        self.wait_for(interrupt, |client| async move {
+        self.wait_for(interrupt, |client, cancel| async move {
             let _turn = turn;
-            bulk::delete(&client, keys).await
+            bulk::delete(&client, keys, &cancel).await
         })
     }
 
     fn list(&self, range: Range<'_>, interrupt: &dyn Interrupt) -> Result<Page> {
-        let list = List {
-            prefix: range.prefix.to_owned(),
-            after: range.after.map(str::to_owned),
-            limit: range.limit,
-            values: range.values,
-        };
-        self.wait_for(interrupt, |client| async move { client.list(list).await })
+        let (prefix, after) = (range.prefix.to_owned(), range.after.map(str::to_owned));
+        let (limit, values) = (range.limit, range.values);
+        self.wait_for(interrupt, |client, cancel| async move {
+            let list = List {
+                prefix,
+                after,
+                limit,
+                values,
+                cancel,
+            };
+            client.list(list).await
+        })
     }
 
     fn ping(&self, interrupt: &dyn Interrupt) -> Result<()> {
-        self.wait_for(interrupt, |client| async move { client.ping().await })
+        self.wait_for(interrupt, |client, _| async move { client.ping().await })
     }
 
     fn send(&self, batch: Vec<Message>, done: Completion) {

@@ -9,7 +9,7 @@ use super::{Client, Fault, List, Most, Part, Remote, bulk, runtime};
 use crate::backend::{Backend, Failures, Page};
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
-use crate::wait::{Interrupt, Never, lock};
+use crate::wait::{Cancel, Interrupt, Never, lock};
 
 /// Takes four messages or ten bytes a request.
 #[derive(Default)]
@@ -94,7 +94,7 @@ impl Client for Service {
         Ok(left)
     }
 
-    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>> {
+    async fn read(&self, part: Part<String>) -> Result<Vec<(usize, String)>, Fault> {
         self.serve(part.items().to_vec()).await;
         let found = part
             .items()
@@ -106,10 +106,10 @@ impl Client for Service {
             .collect())
     }
 
-    async fn delete(&self, part: Part<String>) -> Result<usize> {
+    async fn delete(&self, part: Part<String>) -> Result<usize, Fault> {
         self.serve(part.items().to_vec()).await;
         if part.items().iter().any(|key| key.contains("bad")) {
-            return Err(refused(Kind::Backend, false));
+            return Err(Fault::Message(refused(Kind::Backend, false)));
         }
         Ok(part
             .items()
@@ -156,7 +156,9 @@ fn sizes(service: &Service) -> Vec<usize> {
 async fn a_request_takes_so_many_messages_and_bytes() {
     let service = Arc::new(Service::default());
     let keys = ["1", "2", "3", "4", "5", "123456", "12345", "1234567890"];
-    bulk::write(&service, messages(&keys)).await.unwrap();
+    bulk::write(&service, messages(&keys), &Cancel::default())
+        .await
+        .unwrap();
     assert_eq!(sizes(&service), [1, 1, 2, 4]);
     assert_eq!(lock(&service.written).len(), keys.len());
 }
@@ -202,15 +204,25 @@ async fn what_the_service_leaves_fails_alone() {
 #[tokio::test]
 async fn a_failed_bulk_write_says_which_key_and_how_many_are_written() {
     let service = Arc::new(Service::default());
-    let error = bulk::write(&service, messages(&["1", "2", "3", "bad", "5"])).await;
+    let error = bulk::write(
+        &service,
+        messages(&["1", "2", "3", "bad", "5"]),
+        &Cancel::default(),
+    )
+    .await;
     let text = error.unwrap_err().to_string();
-    assert!(text.contains("It was key 'bad'."), "{text}");
+    assert!(text.contains("The key was 'bad'."), "{text}");
     assert!(
         text.contains("of 5 keys are known to be written."),
         "{text}"
     );
-    let error = bulk::write(&service, messages(&["bad"])).await.unwrap_err();
-    assert_eq!(error.to_string(), "etcd backend: refused.");
+    let error = bulk::write(&service, messages(&["bad"]), &Cancel::default())
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "etcd backend: refused. The key was 'bad'."
+    );
 }
 
 #[tokio::test]
@@ -219,7 +231,9 @@ async fn after_a_failure_no_other_request_begins() {
     let mut keys = vec!["down".to_owned()];
     keys.extend((0..100).map(|i| i.to_string()));
     let batch = keys.iter().map(|key| Message::new(key, "")).collect();
-    bulk::write(&service, batch).await.unwrap_err();
+    bulk::write(&service, batch, &Cancel::default())
+        .await
+        .unwrap_err();
     assert!(sizes(&service).len() <= 3);
 }
 
@@ -227,7 +241,9 @@ async fn after_a_failure_no_other_request_begins() {
 async fn reads_and_deletes_are_put_together_again() {
     let service = Arc::new(Service::default());
     let keys = strings(&["a", "gone", "c", "d", "a", "gone", "g"]);
-    let found = bulk::read(&service, keys.clone()).await.unwrap();
+    let found = bulk::read(&service, keys.clone(), &Cancel::default())
+        .await
+        .unwrap();
     let at: Vec<usize> = found.iter().map(|&(at, _)| at).collect();
     assert_eq!(at, [0, 2, 3, 4, 6]);
     assert!(
@@ -235,13 +251,18 @@ async fn reads_and_deletes_are_put_together_again() {
             .iter()
             .all(|(at, text)| *text == format!("text of {}", keys[*at]))
     );
-    assert_eq!(bulk::delete(&service, keys).await.unwrap(), 5);
-    let error = bulk::delete(&service, strings(&["a", "b", "bad"])).await;
+    assert_eq!(
+        bulk::delete(&service, keys, &Cancel::default())
+            .await
+            .unwrap(),
+        5
+    );
+    let error = bulk::delete(&service, strings(&["a", "b", "bad"]), &Cancel::default()).await;
     assert!(
         error
             .unwrap_err()
             .to_string()
-            .contains("keys are known to be deleted")
+            .contains("Keys known to be deleted: 2.")
     );
 }
 
