@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::address::{address, shown};
 use super::section::{FileContent, Section};
 use super::{EtcdConfig, TlsConfig};
 
 /// Where a server listens unless told otherwise.
-const PORT: u64 = 2379;
+const PORT: u16 = 2379;
 
 /// Reads the section; what is wrong is added to its problems.
 pub(super) fn read_etcd(mut section: Section<'_>) -> EtcdConfig {
@@ -54,7 +55,7 @@ fn read_endpoints(section: &mut Section<'_>) -> (Vec<String>, Scheme) {
     }
     let mut endpoints = Vec::new();
     for url in &urls {
-        match address(url) {
+        match address(url, PORT) {
             Some(address) => endpoints.push(address),
             None => section.problem(
                 "endpoints",
@@ -76,13 +77,13 @@ fn read_endpoints(section: &mut Section<'_>) -> (Vec<String>, Scheme) {
 }
 
 fn host_and_port(section: &mut Section<'_>, host: Option<String>, port: Option<u64>) -> String {
-    let port = port.unwrap_or(PORT);
+    let port = port.unwrap_or(u64::from(PORT));
     let host = host.unwrap_or_else(|| "localhost".into());
     // An IPv6 address may come without its brackets.
     let bare = host.parse::<std::net::Ipv6Addr>().is_ok();
     let host = if bare { format!("[{host}]") } else { host };
     let endpoint = format!("{host}:{port}");
-    if host.contains("//") || address(&endpoint).is_none() {
+    if host.contains("//") || address(&endpoint, PORT).is_none() {
         section.problem(
             "host",
             "expected the name or the address of a host. A URL goes into 'endpoints'.",
@@ -166,70 +167,5 @@ fn check_pem(section: &mut Section<'_>, key: &'static str, file: &FileContent, m
             key,
             &format!("the file has no line \"-----BEGIN ...{mark}\". Give it in PEM format."),
         );
-    }
-}
-
-/// An endpoint for a text: what may be a password in it is not shown.
-fn shown(endpoint: &str) -> &str {
-    endpoint.rsplit_once('@').map_or(endpoint, |(_, host)| host)
-}
-
-/// `host:port` of an endpoint. `None`: it is none.
-fn address(endpoint: &str) -> Option<String> {
-    let rest = endpoint
-        .strip_prefix("https://")
-        .or_else(|| endpoint.strip_prefix("http://"))
-        .unwrap_or(endpoint);
-    let rest = rest.strip_suffix('/').unwrap_or(rest);
-    let (host, port) = match rest.rsplit_once(':') {
-        // The colons of an address in brackets are its own.
-        Some((host, port)) if !port.ends_with(']') => (host, u64::from(port.parse::<u16>().ok()?)),
-        _ => (rest, PORT),
-    };
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let strange = |c: char| c.is_whitespace() || "/@?#[]\\".contains(c);
-    let name = inner.unwrap_or(host);
-    let valid =
-        !name.is_empty() && !name.contains(strange) && (inner.is_some() || !name.contains(':'));
-    (valid && port > 0).then(|| format!("{host}:{port}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_endpoint_is_a_host_with_a_port() {
-        for (given, read) in [
-            ("node:1", "node:1"),
-            ("node", "node:2379"),
-            ("https://node:1/", "node:1"),
-            ("http://10.0.0.1", "10.0.0.1:2379"),
-            ("[::1]:1", "[::1]:1"),
-            ("https://[::1]", "[::1]:2379"),
-        ] {
-            assert_eq!(address(given).as_deref(), Some(read), "{given}");
-        }
-        for given in [
-            "",
-            ":1",
-            "node:",
-            "node:x",
-            "node:0",
-            "node:65536",
-            "::1",
-            "a b:1",
-            "user:pw@node:1",
-            "node:1/path",
-        ] {
-            assert_eq!(address(given), None, "{given}");
-        }
-    }
-
-    #[test]
-    fn a_password_in_an_endpoint_is_not_shown() {
-        assert_eq!(shown("http://user:secret@node:1"), "node:1");
     }
 }

@@ -1,5 +1,6 @@
 //! The configuration: read once, every problem named by its path, then held in types that cannot be wrong.
 
+mod address;
 mod etcd;
 mod read;
 mod section;

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::address::address;
 use super::etcd::read_etcd;
 use super::section::Section;
 use super::{
@@ -148,18 +149,12 @@ fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
     let region = section.text("region");
     let endpoint_url = section.text("endpoint_url");
     if let Some(url) = &endpoint_url
-        && !url.starts_with("http://")
-        && !url.starts_with("https://")
+        && !is_url(url)
     {
         section.problem(
             "endpoint_url",
-            "expected a URL that starts with http:// or https://.",
-        );
-    }
-    if endpoint_url.as_ref().is_some_and(|url| url.contains('@')) {
-        section.problem(
-            "endpoint_url",
-            "expected a URL without user and password. Credentials come from the environment or a profile.",
+            "expected a URL such as http://localhost:8000, without user and password. Credentials come from the \
+             environment or a profile.",
         );
     }
     let profile = section.text("profile");
@@ -178,6 +173,15 @@ fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
         consistent_read,
         timeout,
     })
+}
+
+/// Whether it leads to a host, by HTTP or HTTPS, and holds no user.
+fn is_url(url: &str) -> bool {
+    let rest = url
+        .strip_prefix("http://")
+        .or_else(|| url.strip_prefix("https://"));
+    let host = rest.map(|rest| rest.split('/').next().unwrap_or(rest));
+    host.is_some_and(|host| address(host, 80).is_some()) && !url.contains(['@', ' '])
 }
 
 fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {

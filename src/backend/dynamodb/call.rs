@@ -24,13 +24,11 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 /// How often it is tried to reach a service that is not there.
 const MOST_UNREACHABLE: u32 = 3;
 
-/// Whether a request whose answer was lost may be sent once more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Repeat {
-    /// Done twice it is the same.
-    Harmless,
-    /// Its answer would not be the same.
-    Tells,
+/// An answer, and what is known of the attempts before it.
+pub(super) struct Answer<T> {
+    pub(super) answer: T,
+    /// An attempt before it was sent, and nobody knows what became of it.
+    pub(super) repeated: bool,
 }
 
 /// The way to the table.
@@ -91,13 +89,12 @@ impl Way {
         Ok(connected)
     }
 
-    /// Does one request by `deadline`.
+    /// Does one request by `deadline`. A failure was sent if any attempt was.
     pub(super) async fn call<T, E, F>(
         &self,
-        repeat: Repeat,
         deadline: Instant,
         request: impl Fn(Client) -> F + Sync,
-    ) -> Result<T, Failure>
+    ) -> Result<Answer<T>, Failure>
     where
         T: Send,
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
@@ -106,15 +103,21 @@ impl Way {
         let mut pauses = Self::pauses(deadline);
         let mut last: Option<Failure> = None;
         let mut unreachable = 0;
-        let mut renewed = false;
+        let (mut renewed, mut sent) = (false, false);
         loop {
             let mut used = None;
             let failure = match self.attempt(deadline, &mut used, &request).await {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => {
+                    let repeated = sent;
+                    return Ok(Answer { answer, repeated });
+                }
                 Err(failure) => failure,
             };
-            if failure.sent && repeat == Repeat::Tells {
-                return Err(failure.unsure());
+            sent |= failure.sent;
+            let failure = Failure { sent, ..failure };
+            if failure.error.kind() == Kind::Timeout {
+                // Its other connections may be as silent as this one.
+                self.forget(used.as_ref());
             }
             match failure.next {
                 Next::Stop => return Err(failure),
@@ -141,7 +144,8 @@ impl Way {
                 break;
             }
         }
-        Err(last.unwrap_or_else(|| self.no_answer(None)))
+        let last = last.unwrap_or_else(|| self.no_answer(None));
+        Err(Failure { sent, ..last })
     }
 
     async fn attempt<T, E, F>(

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, WriteRequest};
 
-use super::call::{Repeat, Way};
+use super::call::Way;
 use super::error::{Failure, Next, is_refused_condition};
 use super::item::{self, Item, KEY, VALUE};
 use crate::backend::remote::{Client, Fault, List, Most, Part};
@@ -53,10 +53,7 @@ impl Dynamodb {
             put.set_item(Some(item::item(message))).send()
         };
         let deadline = self.way.deadline();
-        self.way
-            .call(Repeat::Harmless, deadline, request)
-            .await
-            .map(drop)
+        self.way.call(deadline, request).await.map(drop)
     }
 
     /// Writes a batch; what the service leaves of it goes again, and nothing else does.
@@ -73,7 +70,7 @@ impl Dynamodb {
                 let batch = client.batch_write_item();
                 batch.request_items(self.table(), left.clone()).send()
             };
-            let answer = self.way.call(Repeat::Harmless, deadline, request).await?;
+            let answer = self.way.call(deadline, request).await?.answer;
             let unprocessed = answer.unprocessed_items.unwrap_or_default();
             left = unprocessed.into_values().flatten().collect();
             if left.is_empty() {
@@ -108,7 +105,7 @@ impl Dynamodb {
             get.set_key(Some(item::key(key))).send()
         };
         let deadline = self.way.deadline();
-        let answer = self.way.call(Repeat::Harmless, deadline, request).await?;
+        let answer = self.way.call(deadline, request).await?.answer;
         Ok(answer.item)
     }
 
@@ -127,7 +124,7 @@ impl Dynamodb {
                 let batch = client.batch_get_item();
                 batch.request_items(self.table(), left.clone()).send()
             };
-            let answer = self.way.call(Repeat::Harmless, deadline, request).await?;
+            let answer = self.way.call(deadline, request).await?.answer;
             let items = answer.responses.unwrap_or_default();
             found.extend(items.into_values().flatten());
             let unprocessed = answer.unprocessed_keys.unwrap_or_default();
@@ -189,7 +186,15 @@ impl Dynamodb {
                 }
             };
             let deadline = self.way.deadline();
-            existed += usize::from(self.way.call(Repeat::Tells, deadline, request).await?);
+            let done = match self.way.call(deadline, request).await {
+                Err(failure) if failure.sent => return Err(failure.unsure().into()),
+                done => done?,
+            };
+            if done.repeated && !done.answer {
+                // The attempt whose answer was lost may have deleted what this one did not find.
+                return Err(Failure::lost_count().into());
+            }
+            existed += usize::from(done.answer);
         }
         Ok(existed)
     }
@@ -299,7 +304,7 @@ impl Client for Dynamodb {
             }
         };
         let deadline = self.way.deadline();
-        Ok(self.way.call(Repeat::Harmless, deadline, request).await?)
+        Ok(self.way.call(deadline, request).await?.answer)
     }
 
     /// A table with one hash key can only be scanned, filter or not.
@@ -339,7 +344,7 @@ impl Client for Dynamodb {
                 scan.send()
             };
             let deadline = self.way.deadline();
-            let answer = self.way.call(Repeat::Harmless, deadline, request).await?;
+            let answer = self.way.call(deadline, request).await?.answer;
             let more = answer.last_evaluated_key.is_some();
             for mut item in answer.items.unwrap_or_default() {
                 if entries.len() == list.limit {

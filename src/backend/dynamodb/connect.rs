@@ -241,6 +241,9 @@ fn proxy() -> Result<ProxyConfig, Failure> {
         });
     };
     let spared = given("NO_PROXY").or_else(|| given("no_proxy"));
+    if spared.as_deref().map(str::trim) == Some("*") {
+        return Ok(ProxyConfig::disabled());
+    }
     let here = "localhost,127.0.0.0/8,::1";
     Ok(proxy.no_proxy(match spared {
         Some(spared) => format!("{spared},{here}"),

@@ -57,6 +57,16 @@ impl Failure {
         }
     }
 
+    /// A delete that was done again and does not know what the first one did.
+    pub(super) fn lost_count() -> Self {
+        let text = "the answer to a delete was lost, and done again it did not find the key: whether it existed is \
+                    not known. It may have been done by the first. It is gone now.";
+        Self {
+            sent: true,
+            ..Self::new(Kind::Unavailable, Next::Stop, text)
+        }
+    }
+
     pub(super) fn fault(self) -> Fault {
         if self.divisible {
             Fault::Message(self.error)
@@ -110,10 +120,8 @@ where
         _ => Failure::new(
             Kind::Backend,
             Next::Stop,
-            format!(
-                "the request could not be made: {}. Check the section dynamodb.",
-                causes(cause)
-            ),
+            // Its cause may quote the whole request.
+            "the request could not be made. Check the section dynamodb, and the AWS_ENDPOINT_URL variables.",
         ),
     }
 }
@@ -291,7 +299,8 @@ fn credentials(code: &str, said: &str, table: &str, place: &str) -> Option<Failu
         | "SignatureDoesNotMatch"
         | "IncompleteSignature"
         | "IncompleteSignatureException" => failure(
-            Next::Stop,
+            // It may have been replaced since it was read.
+            Next::Renew,
             format!(
                 "{place} does not accept the signature ({code}). Check the secret access key, and the clock."
             ),

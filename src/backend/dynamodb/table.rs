@@ -24,6 +24,7 @@ pub(super) async fn create(
 ) -> Result<(), Failure> {
     let (client, name) = (&connected.client, &config.table_name);
     let mut creating = false;
+    let mut seen = false;
     let wait = async {
         loop {
             let look = client.describe_table().table_name(name).send().await;
@@ -38,7 +39,7 @@ pub(super) async fn create(
                 }
             };
             match status {
-                Some(TableStatus::Creating) => {}
+                Some(TableStatus::Creating) => seen = true,
                 // Being changed or indexed, it can be used.
                 Some(status) if status != TableStatus::Deleting => return Ok(()),
                 None if !creating => {
@@ -52,6 +53,16 @@ pub(super) async fn create(
     };
     match timeout_at(deadline, wait).await {
         Ok(outcome) => outcome,
+        Err(_) if !seen && !creating => Err(Failure::new(
+            Kind::Timeout,
+            Next::Again,
+            format!(
+                "no answer from {} within dynamodb.timeout of {} s, asked for table '{name}'. Check the network and \
+                 the service, or allow it more time.",
+                connected.place,
+                config.timeout.as_secs_f64()
+            ),
+        )),
         Err(_) => Err(Failure::new(
             Kind::Timeout,
             Next::Again,

@@ -67,7 +67,7 @@ impl Failure {
     /// A delete that was done again and does not know what the first one did.
     pub(super) fn lost_count() -> Self {
         let text = "the answer to a delete was lost, and done again it did not find every key: \
-                    whether they existed is not known. They are gone now.";
+                    whether they existed is not known. It may have been done by the first. They are gone now.";
         Self {
             error: Error::backend(Kind::Unavailable, BackendName::Etcd, true, text),
             next: Next::Stop,
