@@ -1,10 +1,5 @@
 //! Where a server is: `host:port`, out of what people write.
 
-/// An endpoint for a text: what may be a password in it is not shown.
-pub(super) fn shown(endpoint: &str) -> &str {
-    endpoint.rsplit_once('@').map_or(endpoint, |(_, host)| host)
-}
-
 /// `host:port` of an endpoint. `None`: it is none.
 pub(super) fn address(endpoint: &str, default_port: u16) -> Option<String> {
     let rest = endpoint
@@ -57,10 +52,5 @@ mod tests {
         ] {
             assert_eq!(address(given, 2379), None, "{given}");
         }
-    }
-
-    #[test]
-    fn a_password_in_an_endpoint_is_not_shown() {
-        assert_eq!(shown("http://user:secret@node:1"), "node:1");
     }
 }

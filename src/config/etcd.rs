@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::address::{address, shown};
+use super::address::address;
 use super::section::{FileContent, Section};
 use super::{EtcdConfig, TlsConfig};
 
@@ -54,14 +54,14 @@ fn read_endpoints(section: &mut Section<'_>) -> (Vec<String>, Scheme) {
         );
     }
     let mut endpoints = Vec::new();
-    for url in &urls {
+    for (at, url) in urls.iter().enumerate() {
         match address(url, PORT) {
             Some(address) => endpoints.push(address),
+            // It may hold a password, so it is not shown.
             None => section.problem(
                 "endpoints",
                 &format!(
-                    "expected \"host:port\" or a URL without user and path, got \"{}\".",
-                    shown(url)
+                    "expected \"host:port\" or a URL without user and path; item {at} is neither."
                 ),
             ),
         }

@@ -363,10 +363,10 @@ def test_exit_while_daemon_threads_are_in_python_code_that_a_verb_calls(tmp_path
                 exec(COMPILED)
 
         COMPILED = compile(sys.argv[2], "verbs", "exec")
-        for _ in range(8):
+        for _ in range(4):
             threading.Thread(target=hammer, daemon=True).start()
         time.sleep(0.2)
-        for i in range(1000):
+        for i in range(100):
             db.write_queue_message(f"queued-{i}", "text")
     """
     program = textwrap.dedent(IN_PYTHON_CODE[code])
@@ -374,7 +374,7 @@ def test_exit_while_daemon_threads_are_in_python_code_that_a_verb_calls(tmp_path
         folder = tmp_path / f"{round_}"
         folder.mkdir()
         assert run(folder, source, code, program).quiet() == ""
-        assert sum(key.startswith("queued-") for key in records(folder / "store")) == 1000
+        assert sum(key.startswith("queued-") for key in records(folder / "store")) == 100
 
 
 BEFORE_AND_AFTER = """

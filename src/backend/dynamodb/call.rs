@@ -27,8 +27,8 @@ const MOST_UNREACHABLE: u32 = 3;
 /// An answer, and what is known of the attempts before it.
 pub(super) struct Answer<T> {
     pub(super) answer: T,
-    /// An attempt before it was sent, and nobody knows what became of it.
-    pub(super) repeated: bool,
+    /// How an attempt before it failed that was sent: nobody knows what became of it.
+    pub(super) unsure: Option<Failure>,
 }
 
 /// The way to the table.
@@ -103,17 +103,20 @@ impl Way {
         let mut pauses = Self::pauses(deadline);
         let mut last: Option<Failure> = None;
         let mut unreachable = 0;
-        let (mut renewed, mut sent) = (false, false);
+        let mut renewed = false;
+        let mut unsure: Option<Failure> = None;
         loop {
             let mut used = None;
             let failure = match self.attempt(deadline, &mut used, &request).await {
                 Ok(answer) => {
-                    let repeated = sent;
-                    return Ok(Answer { answer, repeated });
+                    return Ok(Answer { answer, unsure });
                 }
                 Err(failure) => failure,
             };
-            sent |= failure.sent;
+            if failure.sent {
+                unsure = Some(failure.clone());
+            }
+            let sent = unsure.is_some();
             let failure = Failure { sent, ..failure };
             if failure.error.kind() == Kind::Timeout {
                 // Its other connections may be as silent as this one.
@@ -145,6 +148,7 @@ impl Way {
             }
         }
         let last = last.unwrap_or_else(|| self.no_answer(None));
+        let sent = unsure.is_some();
         Err(Failure { sent, ..last })
     }
 

@@ -190,11 +190,11 @@ impl Dynamodb {
                 Err(failure) if failure.sent => return Err(failure.unsure().into()),
                 done => done?,
             };
-            if done.repeated && !done.answer {
+            match done.unsure {
                 // The attempt whose answer was lost may have deleted what this one did not find.
-                return Err(Failure::lost_count().into());
+                Some(lost) if !done.answer => return Err(lost.unsure().into()),
+                _ => existed += usize::from(done.answer),
             }
-            existed += usize::from(done.answer);
         }
         Ok(existed)
     }
@@ -269,6 +269,10 @@ impl Client for Dynamodb {
 
     fn most_in_flight(&self) -> usize {
         MOST_IN_FLIGHT
+    }
+
+    fn is_atomic(&self) -> bool {
+        false
     }
 
     async fn write(&self, part: Part<Message>) -> Result<Failures, Fault> {

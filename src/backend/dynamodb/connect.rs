@@ -47,7 +47,8 @@ pub(super) struct Connected {
 /// # Errors
 /// No region (`Config`), no credentials (`Authentication`).
 pub(super) async fn connect(config: &DynamodbConfig) -> Result<Connected, Failure> {
-    let http = http_client(proxy()?);
+    let (proxy, proxy_host) = proxy()?;
+    let http = http_client(proxy);
     let provider = ProviderConfig::without_region().with_http_client(http.clone());
     let metadata = imds::Client::builder()
         .configure(&provider)
@@ -83,6 +84,18 @@ pub(super) async fn connect(config: &DynamodbConfig) -> Result<Connected, Failur
     let place = match endpoint {
         Some(url) => format!("{} (region {region})", without_user(&url)),
         None => format!("AWS in region {region}"),
+    };
+    let here = [
+        "http://",
+        "https://localhost",
+        "https://127.",
+        "https://[::1]",
+    ];
+    let place = match proxy_host {
+        Some(host) if !here.iter().any(|start| place.starts_with(start)) => {
+            format!("{place} through the proxy {host}")
+        }
+        _ => place,
     };
     Ok(Connected {
         client: Client::new(&settings),
@@ -214,21 +227,22 @@ fn http_client(proxy: ProxyConfig) -> SharedHttpClient {
     })
 }
 
-/// The proxy that the environment names, if any.
-fn proxy() -> Result<ProxyConfig, Failure> {
+/// The proxy that the environment names, if any, and its host for errors.
+fn proxy() -> Result<(ProxyConfig, Option<String>), Failure> {
     let given = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     let names = ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"];
     let Some((name, url)) = names
         .into_iter()
         .find_map(|name| Some((name, given(name)?)))
     else {
-        return Ok(ProxyConfig::disabled());
+        return Ok((ProxyConfig::disabled(), None));
     };
     let url = if url.contains("://") {
         url
     } else {
         format!("http://{url}")
     };
+    let host = without_user(&url);
     let known = url.starts_with("http://") || url.starts_with("https://");
     let Some(proxy) = known.then(|| ProxyConfig::https(url).ok()).flatten() else {
         // Its value may hold a password.
@@ -242,11 +256,12 @@ fn proxy() -> Result<ProxyConfig, Failure> {
     };
     let spared = given("NO_PROXY").or_else(|| given("no_proxy"));
     if spared.as_deref().map(str::trim) == Some("*") {
-        return Ok(ProxyConfig::disabled());
+        return Ok((ProxyConfig::disabled(), None));
     }
     let here = "localhost,127.0.0.0/8,::1";
-    Ok(proxy.no_proxy(match spared {
+    let proxy = proxy.no_proxy(match spared {
         Some(spared) => format!("{spared},{here}"),
         None => here.to_owned(),
-    }))
+    });
+    Ok((proxy, Some(host)))
 }

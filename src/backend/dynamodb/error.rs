@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 use crate::message::BackendName;
 
 /// Why one attempt failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) error: Error,
     pub(super) next: Next,
@@ -57,18 +57,10 @@ impl Failure {
         }
     }
 
-    /// A delete that was done again and does not know what the first one did.
-    pub(super) fn lost_count() -> Self {
-        let text = "the answer to a delete was lost, and done again it did not find the key: whether it existed is \
-                    not known. It may have been done by the first. It is gone now.";
-        Self {
-            sent: true,
-            ..Self::new(Kind::Unavailable, Next::Stop, text)
-        }
-    }
-
     pub(super) fn fault(self) -> Fault {
-        if self.divisible {
+        if self.divisible && self.error.kind() == Kind::Limit {
+            Fault::Size(self.error)
+        } else if self.divisible {
             Fault::Message(self.error)
         } else {
             Fault::Request(self.error)

@@ -23,8 +23,8 @@ const MOST_RENEWALS: usize = 3;
 /// An answer, and what is known of the attempts before it.
 pub(super) struct Answer<T> {
     pub(super) answer: T,
-    /// An attempt before it was sent, and nobody knows what became of it.
-    pub(super) repeated: bool,
+    /// How an attempt before it failed that was sent: nobody knows what became of it.
+    pub(super) unsure: Option<Failure>,
 }
 
 /// The members, and which of them answered last.
@@ -74,7 +74,7 @@ impl Cluster {
         let count = self.members.len();
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE, deadline);
         let mut last: Option<Failure> = None;
-        let mut sent = false;
+        let mut unsure: Option<Failure> = None;
         loop {
             let first = self.current.load(Ordering::Relaxed);
             let mut reached = false;
@@ -92,12 +92,14 @@ impl Cluster {
                         if step > 0 {
                             self.current.store(index, Ordering::Relaxed);
                         }
-                        let repeated = sent;
-                        return Ok(Answer { answer, repeated });
+                        return Ok(Answer { answer, unsure });
                     }
                     Err(failure) => failure,
                 };
-                sent |= failure.sent;
+                if failure.sent {
+                    unsure = Some(failure.clone());
+                }
+                let sent = unsure.is_some();
                 if failure.next == Next::Stop {
                     return Err(Failure { sent, ..failure });
                 }
@@ -117,6 +119,7 @@ impl Cluster {
             }
         }
         let last = last.unwrap_or_else(|| self.no_answer(&self.addresses(), false));
+        let sent = unsure.is_some();
         Err(Failure { sent, ..last })
     }
 

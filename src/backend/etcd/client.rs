@@ -29,8 +29,6 @@ const MOST_IN_FLIGHT: usize = 16;
 /// Keys that are read at once, in each of as many groups.
 const MOST_READ: usize = 16;
 
-/// Each key is in a request twice: the second time is part of the overhead.
-const LONGEST_KEY: usize = 12 << 10;
 const LARGEST_ITEM: usize = MOST_BYTES - OVERHEAD;
 
 /// Records that the first request of a page asks for, before their size is known: of the largest, 48 MiB.
@@ -64,7 +62,7 @@ impl Etcd {
         }
     }
 
-    /// Changes `keys`, if `condition` holds.
+    /// Changes `keys`, with operations of `size` bytes, if `condition` holds.
     ///
     /// A request may lie in a server that is frozen, or on a slow way, be given up and done again, and come to life
     /// much later (etcd #8327). So that it cannot undo what was written since, it is bound to what was known when it
@@ -73,11 +71,14 @@ impl Etcd {
     async fn change(
         &self,
         keys: &[&[u8]],
+        size: usize,
         condition: Option<Compare>,
         operations: impl Fn() -> Vec<TxnOp> + Sync,
     ) -> Result<Answer<TxnResponse>, Failure> {
-        let mut repeated = false;
-        let mut guarded = true;
+        let mut unsure = None;
+        let weight = keys.iter().map(|key| key.len()).sum::<usize>() + size;
+        // Keys so large that they do not fit in twice travel without the guard.
+        let mut guarded = weight <= MOST_BYTES - OVERHEAD;
         for round in 0.. {
             guarded &= round < MOST_GUARDED;
             let mut compares: Vec<Compare> = condition.iter().cloned().collect();
@@ -109,15 +110,15 @@ impl Etcd {
                 }
                 done => done?,
             };
-            repeated |= done.repeated;
             let answer = done.answer;
+            unsure = done.unsure.or(unsure);
             self.note(answer.header());
             let missing = answer
                 .op_responses()
                 .iter()
                 .any(|one| matches!(one, TxnOpResponse::Get(found) if found.count() == 0));
             if answer.succeeded() || !guarded || missing {
-                return Ok(Answer { answer, repeated });
+                return Ok(Answer { answer, unsure });
             }
         }
         unreachable!("the last round is not guarded, and returns")
@@ -144,7 +145,7 @@ impl Client for Etcd {
 
     fn limits(&self) -> Limits {
         Limits {
-            key: LONGEST_KEY,
+            key: LARGEST_ITEM,
             item: LARGEST_ITEM,
             source: "etcd's limit of a request, 1.5 MiB",
         }
@@ -178,14 +179,19 @@ impl Client for Etcd {
         MOST_IN_FLIGHT
     }
 
+    fn is_atomic(&self) -> bool {
+        true
+    }
+
     async fn write(&self, part: Part<Message>) -> Result<Failures, Fault> {
         let messages = part.items();
         let keys: Vec<&[u8]> = messages
             .iter()
             .map(|message| message.key().as_bytes())
             .collect();
+        let size = messages.iter().map(Message::size).sum();
         let operations = || messages.iter().map(put).collect();
-        let written = self.change(&keys, None, operations).await;
+        let written = self.change(&keys, size, None, operations).await;
         written.map_err(Failure::fault)?;
         Ok(Failures::new())
     }
@@ -203,8 +209,9 @@ impl Client for Etcd {
 
     async fn delete(&self, part: Part<String>) -> Result<usize, Fault> {
         let keys: Vec<&[u8]> = part.items().iter().map(String::as_bytes).collect();
+        let size = keys.iter().map(|key| key.len()).sum();
         let operations = || keys.iter().map(|key| TxnOp::delete(*key, None)).collect();
-        let done = match self.change(&keys, None, operations).await {
+        let done = match self.change(&keys, size, None, operations).await {
             Err(failure) if failure.sent => return Err(failure.unsure().fault()),
             done => done.map_err(Failure::fault)?,
         };
@@ -217,18 +224,20 @@ impl Client for Etcd {
                 _ => 0,
             })
             .sum();
-        if done.repeated && deleted < keys.len() {
+        match done.unsure {
             // The attempt whose answer was lost may have deleted what this one did not find.
-            return Err(Failure::lost_count().fault());
+            Some(lost) if deleted < keys.len() => Err(lost.unsure().fault()),
+            _ => Ok(deleted),
         }
-        Ok(deleted)
     }
 
     async fn update(&self, message: Message) -> Result<bool> {
         let key = message.key().as_bytes();
         let exists = Compare::version(key, CompareOp::Greater, 0);
         let operations = || vec![put(&message)];
-        let done = self.change(&[key], Some(exists), operations).await?;
+        let done = self
+            .change(&[key], message.size(), Some(exists), operations)
+            .await?;
         Ok(done.answer.succeeded())
     }
 

@@ -11,7 +11,7 @@ use crate::error::{Error, Kind};
 use crate::message::BackendName;
 
 /// Why one attempt failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Failure {
     pub(super) error: Error,
     pub(super) next: Next,
@@ -27,6 +27,8 @@ pub(super) enum About {
     Request,
     /// One of its keys, or several.
     Keys,
+    /// Its size, or the number of its keys.
+    Size,
     /// The connection, which is of no more use.
     Connection,
     /// The revision asked for, which is no longer kept.
@@ -64,23 +66,11 @@ impl Failure {
         }
     }
 
-    /// A delete that was done again and does not know what the first one did.
-    pub(super) fn lost_count() -> Self {
-        let text = "the answer to a delete was lost, and done again it did not find every key: \
-                    whether they existed is not known. It may have been done by the first. They are gone now.";
-        Self {
-            error: Error::backend(Kind::Unavailable, BackendName::Etcd, true, text),
-            next: Next::Stop,
-            sent: true,
-            about: About::Request,
-        }
-    }
-
     pub(super) fn fault(self) -> Fault {
-        if self.about == About::Keys {
-            Fault::Message(self.error)
-        } else {
-            Fault::Request(self.error)
+        match self.about {
+            About::Keys => Fault::Message(self.error),
+            About::Size => Fault::Size(self.error),
+            About::Request | About::Connection | About::Revision => Fault::Request(self.error),
         }
     }
 }
@@ -157,18 +147,19 @@ pub(super) fn understand(cause: &EtcdError, member: &Member, tls: bool, sent: bo
             ),
         )),
         "InvalidArgument" if said.contains("request is too large") => {
-            divisible(too_large(address, said, sent))
+            too_large(address, said, sent)
         }
-        "ResourceExhausted" if said.contains("larger than max") => {
-            divisible(too_large(address, said, sent))
-        }
-        "InvalidArgument" if said.contains("too many operations") => divisible(failure(
-            Kind::Backend,
-            Next::Stop,
-            format!(
-                "{address} takes fewer keys in one transaction: {said}. Raise its --max-txn-ops."
-            ),
-        )),
+        "ResourceExhausted" if said.contains("larger than max") => too_large(address, said, sent),
+        "InvalidArgument" if said.contains("too many operations") => Failure {
+            about: About::Size,
+            ..failure(
+                Kind::Backend,
+                Next::Stop,
+                format!(
+                    "{address} takes fewer keys in one transaction: {said}. Raise its --max-txn-ops."
+                ),
+            )
+        },
         "ResourceExhausted" if said.contains("database space exceeded") => failure(
             Kind::Backend,
             Next::Again,
@@ -230,7 +221,7 @@ fn too_large(address: &str, said: &str, sent: bool) -> Failure {
         error: Error::backend(Kind::Limit, BackendName::Etcd, false, text),
         next: Next::Stop,
         sent,
-        about: About::Request,
+        about: About::Size,
     }
 }
 

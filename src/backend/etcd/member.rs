@@ -1,10 +1,13 @@
 //! One member of the cluster: its connection, made when it is needed, and its token.
 
+use std::error::Error as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use etcd_client::{Certificate, Client, ConnectOptions, Error, Identity, KvClient, TlsOptions};
+use etcd_client::{
+    Certificate, Client, ConnectOptions, Error, GetOptions, Identity, KvClient, TlsOptions,
+};
 
 use crate::config::{EtcdConfig, TlsConfig};
 use crate::wait;
@@ -58,7 +61,14 @@ impl Member {
             return Ok(connection);
         }
         let client = Client::connect([&self.url], Some(options(config))).await?;
-        let kv = client.kv_client().max_decoding_message_size(usize::MAX);
+        let mut kv = client.kv_client().max_decoding_message_size(usize::MAX);
+        // Until now nothing may have been sent. What fails here has changed nothing, so it can be asked elsewhere;
+        // whatever the server itself answers, it is there.
+        let look = GetOptions::new().with_count_only();
+        match kv.get("TetherDB", Some(look)).await {
+            Err(Error::GRpcStatus(status)) if status.source().is_none() => {}
+            answer => drop(answer?),
+        }
         let connection = Arc::new(Connection {
             client,
             kv,

@@ -30,7 +30,7 @@ pub(super) async fn write<C: Client>(
         most,
         cancel,
         parts,
-        |range| write_part(client, &messages, range),
+        |range| write_part(client, &messages, range, !client.is_atomic()),
         |count, failed: Failures| {
             written += count - failed.len();
             let go_on = failed.is_empty();
@@ -40,6 +40,7 @@ pub(super) async fn write<C: Client>(
     )
     .await;
     failures.sort_by_key(|&(at, _)| at);
+    let failed = failures.len();
     let Some((at, error)) = failures.into_iter().next() else {
         return Ok(());
     };
@@ -55,8 +56,12 @@ pub(super) async fn write<C: Client>(
     } else {
         "None of the keys is known to be written.".to_owned()
     };
+    if client.is_atomic() && failed > 1 && !error.retryable() && written == 0 && !many {
+        let note = format!("It may be about any of {failed} keys. None of them is written.");
+        return Err(error.noted(&note));
+    }
     // What would have failed whatever it carried says nothing of its first key.
-    let which = if error.retryable() {
+    let which = if error.retryable() || client.is_atomic() && failed > 1 {
         String::new()
     } else {
         format!("The key was {key}. ")
@@ -76,7 +81,7 @@ pub(super) async fn send<C: Client>(client: &Arc<C>, batch: Vec<Message>) -> Fai
         most,
         &Cancel::default(),
         parts,
-        |range| write_part(client, &batch, range),
+        |range| write_part(client, &batch, range, true),
         |_, failed: Failures| {
             failures.extend(failed);
             true
@@ -86,12 +91,13 @@ pub(super) async fn send<C: Client>(client: &Arc<C>, batch: Vec<Message>) -> Fai
     failures
 }
 
-/// Writes some of the messages. Where one of them may be at fault, the request is divided until that one stands
-/// alone, so that its neighbours are written.
+/// Writes some of the messages. Where one of them may be at fault, and with `divide`, the request is divided until
+/// that one stands alone, so that its neighbours are written.
 fn write_part<C: Client>(
     client: &Arc<C>,
     messages: &Arc<Vec<Message>>,
     range: Range<usize>,
+    divide: bool,
 ) -> impl Future<Output = Failures> + Send + 'static {
     let (client, messages) = (Arc::clone(client), Arc::clone(messages));
     async move {
@@ -107,12 +113,14 @@ fn write_part<C: Client>(
                     let left = left.into_iter();
                     failures.extend(left.map(|(at, error)| (range.start + at, error)));
                 }
-                Err(Fault::Message(_)) if range.len() > 1 => {
+                Err(fault)
+                    if range.len() > 1 && (divide && fault.is_of_one() || fault.is_of_size()) =>
+                {
                     let middle = range.start + range.len() / 2;
                     ranges.push(middle..range.end);
                     ranges.push(range.start..middle);
                 }
-                Err(Fault::Message(error) | Fault::Request(error)) => {
+                Err(Fault::Message(error) | Fault::Request(error) | Fault::Size(error)) => {
                     failures.extend(range.map(|at| (at, error.clone())));
                 }
             }
@@ -193,12 +201,12 @@ where
                 };
                 match request(Arc::clone(&client), part).await {
                     Ok(more) => given.extend(more),
-                    Err(Fault::Message(_)) if range.len() > 1 => {
+                    Err(fault) if range.len() > 1 && !matches!(fault, Fault::Request(_)) => {
                         let middle = range.start + range.len() / 2;
                         ranges.push(middle..range.end);
                         ranges.push(range.start..middle);
                     }
-                    Err(Fault::Message(error)) => {
+                    Err(Fault::Message(error) | Fault::Size(error)) => {
                         let key = quote(&keys[range.start]);
                         return (given, Some(error.noted(&format!("The key was {key}."))));
                     }

@@ -30,6 +30,20 @@ pub(super) enum Fault {
     Request(Error),
     /// It may be the fault of one of the messages in it.
     Message(Error),
+    /// It carries more than this server takes; less may do.
+    Size(Error),
+}
+
+impl Fault {
+    /// Whether one message may be at fault.
+    pub(super) fn is_of_one(&self) -> bool {
+        matches!(self, Self::Message(_))
+    }
+
+    /// Whether less in the request may do.
+    pub(super) fn is_of_size(&self) -> bool {
+        matches!(self, Self::Size(_))
+    }
 }
 
 /// Some of many messages or keys; what one request carries.
@@ -82,6 +96,8 @@ pub(super) trait Client: Send + Sync + 'static {
     fn most_deleted(&self) -> usize;
     /// How many requests may be in flight at once.
     fn most_in_flight(&self) -> usize;
+    /// Whether a request writes all of its messages or none.
+    fn is_atomic(&self) -> bool;
 
     /// Writes all messages; gives those that were left, by their position.
     fn write(&self, part: Part<Message>) -> impl Future<Output = Result<Failures, Fault>> + Send;

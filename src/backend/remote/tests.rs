@@ -21,6 +21,7 @@ struct Service {
     busiest: AtomicUsize,
     /// How long an update takes.
     slow: Duration,
+    atomic: bool,
 }
 
 fn refused(kind: Kind, retryable: bool) -> Error {
@@ -73,12 +74,19 @@ impl Client for Service {
         2
     }
 
+    fn is_atomic(&self) -> bool {
+        self.atomic
+    }
+
     /// Refuses keys with "bad", leaves those with "later", and is not there for those with "down".
     async fn write(&self, part: Part<Message>) -> Result<Failures, Fault> {
         let keys: Vec<String> = part.items().iter().map(|m| m.key().to_owned()).collect();
         self.serve(keys.clone()).await;
         if keys.iter().any(|key| key.contains("down")) {
             return Err(Fault::Request(refused(Kind::Unavailable, true)));
+        }
+        if keys.len() > 1 && keys.iter().any(|key| key.contains("big")) {
+            return Err(Fault::Size(refused(Kind::Limit, false)));
         }
         if keys.iter().any(|key| key.contains("bad")) {
             return Err(Fault::Message(refused(Kind::Backend, false)));
@@ -223,6 +231,38 @@ async fn a_failed_bulk_write_says_which_key_and_how_many_are_written() {
         error.to_string(),
         "etcd backend: refused. The key was 'bad'."
     );
+}
+
+#[tokio::test]
+async fn a_direct_write_is_divided_only_where_it_is_not_all_or_nothing_anyway() {
+    let atomic = || {
+        Arc::new(Service {
+            atomic: true,
+            ..Service::default()
+        })
+    };
+    let service = atomic();
+    let written = bulk::write(&service, messages(&["1", "bad", "3"]), &Cancel::default()).await;
+    let text = written.unwrap_err().to_string();
+    assert!(
+        text.ends_with("It may be about any of 3 keys. None of them is written."),
+        "{text}"
+    );
+    assert!(lock(&service.written).is_empty());
+    let service = atomic();
+    assert_eq!(
+        bulk::send(&service, messages(&["1", "bad", "3"]))
+            .await
+            .len(),
+        1
+    );
+    assert_eq!(lock(&service.written).len(), 2);
+    // What is too large goes in smaller requests all the same.
+    let service = atomic();
+    bulk::write(&service, messages(&["1", "big", "3"]), &Cancel::default())
+        .await
+        .unwrap();
+    assert_eq!(lock(&service.written).len(), 3);
 }
 
 #[tokio::test]
