@@ -8,6 +8,11 @@ export PROTOC := $(CURDIR)/$(BIN)/protoc
 # A second interpreter to test the same wheel on, where there is one; empty: none.
 PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
+# Tests at a time; many of them wait for a server most of the time.
+WORKERS ?= 4
+# What does not depend on the interpreter: faults of servers, and the tools that make them.
+SAME_ON_313 := tests/etcd tests/dynamodb $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-313 lint types format dev install bench crash clean
 
@@ -23,15 +28,15 @@ test: lint types test-rust test-python test-313  ## Set everything up and run al
 test-rust: $(VENV)/ready  ## The engine's own tests, without Python.
 	cargo test
 
-test-python: dev  ## The tests of the Python package.
-	$(BIN)/pytest
+test-python: dev  ## The tests of the Python package, against real servers.
+	$(BIN)/pytest -n $(WORKERS)
 
 ifneq ($(PYTHON313),)
 test-313: $(VENV)313/ready dev  ## The same tests of the same abi3 module, as a wheel on Python 3.13, where it is installed.
 	@rm -rf target/wheels-dev
 	$(BIN)/maturin build --profile dev --out target/wheels-dev --quiet
 	$(VENV)313/bin/python -m pip install --quiet --no-deps --force-reinstall target/wheels-dev/*.whl
-	$(VENV)313/bin/pytest
+	$(VENV)313/bin/pytest -n $(WORKERS) $(SAME_ON_313:%=--ignore=%)
 else
 test-313:
 	@echo "test-313: skipped, since no Python 3.13 was found (set PYTHON313=/path/to/python3.13)"

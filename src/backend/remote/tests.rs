@@ -146,6 +146,16 @@ impl Client for Service {
     fn close(&self) {}
 }
 
+fn run(test: impl Future<Output = ()>) {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test);
+}
+
 fn messages(keys: &[&str]) -> Vec<Message> {
     keys.iter().map(|key| Message::new(key, "")).collect()
 }
@@ -160,167 +170,187 @@ fn sizes(service: &Service) -> Vec<usize> {
     sizes
 }
 
-#[tokio::test]
-async fn a_request_takes_so_many_messages_and_bytes() {
-    let service = Arc::new(Service::default());
-    let keys = ["1", "2", "3", "4", "5", "123456", "12345", "1234567890"];
-    bulk::write(&service, messages(&keys), &Cancel::default())
-        .await
-        .unwrap();
-    assert_eq!(sizes(&service), [1, 1, 2, 4]);
-    assert_eq!(lock(&service.written).len(), keys.len());
-}
-
-#[tokio::test]
-async fn several_requests_travel_at_once_but_not_too_many() {
-    let service = Arc::new(Service::default());
-    let keys: Vec<String> = (0..40).map(|i| i.to_string()).collect();
-    let batch = keys.iter().map(|key| Message::new(key, "")).collect();
-    assert!(bulk::send(&service, batch).await.is_empty());
-    assert_eq!(service.busiest.load(Ordering::SeqCst), 2);
-}
-
-#[tokio::test]
-async fn a_refused_batch_is_divided_until_the_message_at_fault_stands_alone() {
-    let service = Arc::new(Service::default());
-    let failures = bulk::send(&service, messages(&["1", "bad", "3", "4", "5"])).await;
-    let at: Vec<usize> = failures.iter().map(|&(at, _)| at).collect();
-    assert_eq!(at, [1]);
-    assert!(!failures[0].1.retryable());
-    let mut written = lock(&service.written).clone();
-    written.sort();
-    assert_eq!(written, ["1", "3", "4", "5"]);
-}
-
-#[tokio::test]
-async fn a_batch_that_nobody_takes_is_not_divided() {
-    let service = Arc::new(Service::default());
-    let failures = bulk::send(&service, messages(&["1", "down", "3", "4"])).await;
-    assert_eq!(failures.len(), 4);
-    assert!(failures.iter().all(|(_, error)| error.retryable()));
-    assert_eq!(sizes(&service), [4]);
-}
-
-#[tokio::test]
-async fn what_the_service_leaves_fails_alone() {
-    let service = Arc::new(Service::default());
-    let failures = bulk::send(&service, messages(&["1", "2", "3", "later"])).await;
-    assert_eq!(failures.len(), 1);
-    assert_eq!((failures[0].0, failures[0].1.kind()), (3, Kind::Throttled));
-}
-
-#[tokio::test]
-async fn a_failed_bulk_write_says_which_key_and_how_many_are_written() {
-    let service = Arc::new(Service::default());
-    let error = bulk::write(
-        &service,
-        messages(&["1", "2", "3", "bad", "5"]),
-        &Cancel::default(),
-    )
-    .await;
-    let text = error.unwrap_err().to_string();
-    assert!(text.contains("The key was 'bad'."), "{text}");
-    assert!(
-        text.contains("of 5 keys are known to be written."),
-        "{text}"
-    );
-    let error = bulk::write(&service, messages(&["bad"]), &Cancel::default())
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "etcd backend: refused. The key was 'bad'."
-    );
-}
-
-#[tokio::test]
-async fn a_direct_write_is_divided_only_where_it_is_not_all_or_nothing_anyway() {
-    let atomic = || {
-        Arc::new(Service {
-            atomic: true,
-            ..Service::default()
-        })
-    };
-    let service = atomic();
-    let written = bulk::write(&service, messages(&["1", "bad", "3"]), &Cancel::default()).await;
-    let text = written.unwrap_err().to_string();
-    assert!(
-        text.ends_with("It may be about any of 3 keys. None of them is written."),
-        "{text}"
-    );
-    assert!(lock(&service.written).is_empty());
-    let service = atomic();
-    assert_eq!(
-        bulk::send(&service, messages(&["1", "bad", "3"]))
+#[test]
+fn a_request_takes_so_many_messages_and_bytes() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let keys = ["1", "2", "3", "4", "5", "123456", "12345", "1234567890"];
+        bulk::write(&service, messages(&keys), &Cancel::default())
             .await
-            .len(),
-        1
-    );
-    assert_eq!(lock(&service.written).len(), 2);
-    // What is too large goes in smaller requests all the same.
-    let service = atomic();
-    bulk::write(&service, messages(&["1", "big", "3"]), &Cancel::default())
-        .await
-        .unwrap();
-    assert_eq!(lock(&service.written).len(), 3);
+            .unwrap();
+        assert_eq!(sizes(&service), [1, 1, 2, 4]);
+        assert_eq!(lock(&service.written).len(), keys.len());
+    });
 }
 
-#[tokio::test]
-async fn after_a_failure_no_other_request_begins() {
-    let service = Arc::new(Service::default());
-    let mut keys = vec!["down".to_owned()];
-    keys.extend((0..100).map(|i| i.to_string()));
-    let batch = keys.iter().map(|key| Message::new(key, "")).collect();
-    bulk::write(&service, batch, &Cancel::default())
-        .await
-        .unwrap_err();
-    assert!(sizes(&service).len() <= 3);
+#[test]
+fn several_requests_travel_at_once_but_not_too_many() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let keys: Vec<String> = (0..40).map(|i| i.to_string()).collect();
+        let batch = keys.iter().map(|key| Message::new(key, "")).collect();
+        assert!(bulk::send(&service, batch).await.is_empty());
+        assert_eq!(service.busiest.load(Ordering::SeqCst), 2);
+    });
 }
 
-#[tokio::test]
-async fn reads_and_deletes_are_put_together_again() {
-    let service = Arc::new(Service::default());
-    let keys = strings(&["a", "gone", "c", "d", "a", "gone", "g"]);
-    let found = bulk::read(&service, keys.clone(), &Cancel::default())
-        .await
-        .unwrap();
-    let at: Vec<usize> = found.iter().map(|&(at, _)| at).collect();
-    assert_eq!(at, [0, 2, 3, 4, 6]);
-    assert!(
-        found
-            .iter()
-            .all(|(at, text)| *text == format!("text of {}", keys[*at]))
-    );
-    assert_eq!(
-        bulk::delete(&service, keys, &Cancel::default())
+#[test]
+fn a_refused_batch_is_divided_until_the_message_at_fault_stands_alone() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let failures = bulk::send(&service, messages(&["1", "bad", "3", "4", "5"])).await;
+        let at: Vec<usize> = failures.iter().map(|&(at, _)| at).collect();
+        assert_eq!(at, [1]);
+        assert!(!failures[0].1.retryable());
+        let mut written = lock(&service.written).clone();
+        written.sort();
+        assert_eq!(written, ["1", "3", "4", "5"]);
+    });
+}
+
+#[test]
+fn a_batch_that_nobody_takes_is_not_divided() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let failures = bulk::send(&service, messages(&["1", "down", "3", "4"])).await;
+        assert_eq!(failures.len(), 4);
+        assert!(failures.iter().all(|(_, error)| error.retryable()));
+        assert_eq!(sizes(&service), [4]);
+    });
+}
+
+#[test]
+fn what_the_service_leaves_fails_alone() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let failures = bulk::send(&service, messages(&["1", "2", "3", "later"])).await;
+        assert_eq!(failures.len(), 1);
+        assert_eq!((failures[0].0, failures[0].1.kind()), (3, Kind::Throttled));
+    });
+}
+
+#[test]
+fn a_failed_bulk_write_says_which_key_and_how_many_are_written() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let error = bulk::write(
+            &service,
+            messages(&["1", "2", "3", "bad", "5"]),
+            &Cancel::default(),
+        )
+        .await;
+        let text = error.unwrap_err().to_string();
+        assert!(text.contains("The key was 'bad'."), "{text}");
+        assert!(
+            text.contains("of 5 keys are known to be written."),
+            "{text}"
+        );
+        let error = bulk::write(&service, messages(&["bad"]), &Cancel::default())
             .await
-            .unwrap(),
-        5
-    );
-    let error = bulk::delete(&service, strings(&["a", "b", "bad"]), &Cancel::default()).await;
-    assert!(
-        error
-            .unwrap_err()
-            .to_string()
-            .contains("Keys known to be deleted: 2.")
-    );
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "etcd backend: refused. The key was 'bad'."
+        );
+    });
 }
 
-#[tokio::test(start_paused = true)]
-async fn pauses_end_before_the_deadline() {
-    let begun = tokio::time::Instant::now();
-    let deadline = begun + Duration::from_secs(3);
-    let mut pauses = Pauses::new(
-        Duration::from_millis(10),
-        Duration::from_millis(500),
-        deadline,
-    );
-    let mut count = 0;
-    while pauses.wait().await {
-        count += 1;
-    }
-    assert!(tokio::time::Instant::now() < deadline);
-    assert!((6..200).contains(&count), "{count}");
+#[test]
+fn a_direct_write_is_divided_only_where_it_is_not_all_or_nothing_anyway() {
+    run(async {
+        let atomic = || {
+            Arc::new(Service {
+                atomic: true,
+                ..Service::default()
+            })
+        };
+        let service = atomic();
+        let written = bulk::write(&service, messages(&["1", "bad", "3"]), &Cancel::default()).await;
+        let text = written.unwrap_err().to_string();
+        assert!(
+            text.ends_with("It may be about any of 3 keys. None of them is written."),
+            "{text}"
+        );
+        assert!(lock(&service.written).is_empty());
+        let service = atomic();
+        assert_eq!(
+            bulk::send(&service, messages(&["1", "bad", "3"]))
+                .await
+                .len(),
+            1
+        );
+        assert_eq!(lock(&service.written).len(), 2);
+        // What is too large goes in smaller requests all the same.
+        let service = atomic();
+        bulk::write(&service, messages(&["1", "big", "3"]), &Cancel::default())
+            .await
+            .unwrap();
+        assert_eq!(lock(&service.written).len(), 3);
+    });
+}
+
+#[test]
+fn after_a_failure_no_other_request_begins() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let mut keys = vec!["down".to_owned()];
+        keys.extend((0..100).map(|i| i.to_string()));
+        let batch = keys.iter().map(|key| Message::new(key, "")).collect();
+        bulk::write(&service, batch, &Cancel::default())
+            .await
+            .unwrap_err();
+        assert!(sizes(&service).len() <= 3);
+    });
+}
+
+#[test]
+fn reads_and_deletes_are_put_together_again() {
+    run(async {
+        let service = Arc::new(Service::default());
+        let keys = strings(&["a", "gone", "c", "d", "a", "gone", "g"]);
+        let found = bulk::read(&service, keys.clone(), &Cancel::default())
+            .await
+            .unwrap();
+        let at: Vec<usize> = found.iter().map(|&(at, _)| at).collect();
+        assert_eq!(at, [0, 2, 3, 4, 6]);
+        assert!(
+            found
+                .iter()
+                .all(|(at, text)| *text == format!("text of {}", keys[*at]))
+        );
+        assert_eq!(
+            bulk::delete(&service, keys, &Cancel::default())
+                .await
+                .unwrap(),
+            5
+        );
+        let error = bulk::delete(&service, strings(&["a", "b", "bad"]), &Cancel::default()).await;
+        assert!(
+            error
+                .unwrap_err()
+                .to_string()
+                .contains("Keys known to be deleted: 2.")
+        );
+    });
+}
+
+#[test]
+fn pauses_end_before_the_deadline() {
+    run(async {
+        let begun = tokio::time::Instant::now();
+        let deadline = begun + Duration::from_millis(300);
+        let mut pauses = Pauses::new(
+            Duration::from_millis(1),
+            Duration::from_millis(50),
+            deadline,
+        );
+        let mut count = 0;
+        while pauses.wait().await {
+            count += 1;
+        }
+        assert!(tokio::time::Instant::now() < deadline);
+        assert!((6..200).contains(&count), "{count}");
+    });
 }
 
 /// Interrupts at once.

@@ -1,0 +1,1 @@
+"""What the DynamoDB backend promises beyond the contract that all backends share."""
