@@ -1,6 +1,7 @@
 """One measurement is one fresh process: its peak memory and its processor time are its own.
 
-As a program, this is that process: ``measure.py WORK CONTENDER COUNT ROWS FOLDER STORE`` prints what it took.
+As a program, this is that process: ``measure.py WORK CONTENDER COUNT ROWS FOLDER STORE ADDRESSES`` prints
+what it took.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from workloads import WORKLOADS, Contender, Workload
+from contest import Raw
+from works import WORKLOADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from contest import Contender, Workload
 
 LONGEST = 120.0
 
@@ -33,6 +37,8 @@ class Task:
     rows: int
     folder: Path
     store: Path
+    # Where the servers are, by their names.
+    addresses: dict[str, str]
     seconds: float = 0.0
     cpu_seconds: float | None = None
     peak_bytes: float = 0
@@ -83,19 +89,33 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
-def measure(
-    work: Workload, contender: Contender, count: int, rows: int, folder: Path, store: Path, raw: Path
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Place:
+    """Where a run has its things: an empty folder, the store to read, the servers, the raw programs."""
+
+    folder: Path
+    store: Path
+    addresses: dict[str, str]
+    raw: Path
+
+
+def measure(work: Workload, contender: Contender, count: int, rows: int, place: Place) -> dict[str, Any]:
     """Has a fresh process do the work; gives what it took, with ``value`` being what is compared."""
+    folder = place.folder
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir()
     count = max(1, round(count * contender.share))
-    if isinstance(contender.run, str):
-        file = store if contender.run in ("lookup", "lookup-many", "scan") else folder
-        command = [str(raw), contender.run, str(count), str(file / "store")]
+    run = contender.run
+    if isinstance(run, Raw):
+        command = [str(place.raw / run.program), run.work, str(count)]
+        if run.server:
+            command += [str(rows), place.addresses[run.server], *run.more]
+        else:
+            file = place.store if run.work in ("lookup", "lookup-many", "scan") else folder
+            command.append(str(file / "store"))
     else:
         command = [sys.executable, __file__, work.name, contender.name]
-        command += map(str, (count, rows, folder, store))
+        command += map(str, (count, rows, folder, place.store, json.dumps(place.addresses)))
     answer = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
     shutil.rmtree(folder, ignore_errors=True)
     if answer.returncode or answer.stderr:
@@ -108,10 +128,10 @@ def measure(
 
 
 def main() -> None:
-    name, contender_name, count, rows, folder, store = sys.argv[1:]
+    name, contender_name, count, rows, folder, store, addresses = sys.argv[1:]
     contender = next(c for c in WORKLOADS[name].contenders if c.name == contender_name)
-    task = Task(int(count), int(rows), Path(folder), Path(store))
-    assert callable(contender.run)
+    task = Task(int(count), int(rows), Path(folder), Path(store), json.loads(addresses))
+    assert not isinstance(contender.run, Raw)
     contender.run(task)
     fields = ("count", "seconds", "cpu_seconds", "peak_bytes", "value", "note")
     print(json.dumps({name: getattr(task, name) for name in fields}))

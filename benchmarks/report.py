@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from workloads import Contender, Target, Workload
+    from contest import Contender, Target, Workload
 
 LEAST_WIDTH = 160
 
@@ -39,20 +39,33 @@ class Section:
     work: Workload
     rows: list[Row]
 
-    def ratio(self, row: Row) -> float | None:
+    def ratio(self, row: Row, *, cpu: bool = False) -> float | None:
         """How many times the value of TetherDB this one's is: above 1, TetherDB is better."""
-        mine, other = self.rows[0].middle(), row.middle()
+        if cpu:
+            mine, other = (each.per_message("cpu_seconds") for each in (self.rows[0], row))
+        else:
+            mine, other = self.rows[0].middle(), row.middle()
         return other / mine if mine and other else None
 
     def verdict(self, target: Target) -> tuple[str, str, bool | None]:
         """What is aimed at, what was measured, and whether it is met."""
-        if target.against:
-            row = next((row for row in self.rows if row.contender.name == target.against), None)
-            ratio = self.ratio(row) if row else None
-            aim = f"≥ {target.factor:g} x {target.against}"
-            if ratio is None:
+        if target.rivals:
+            aim = f"≥ {target.factor:g} x {target.label or target.rivals[0]}"
+            if target.cpu:
+                aim += ", in CPU"
+            ratios = {
+                row.contender.name: ratio
+                for row in self.rows
+                if row.contender.name in target.rivals
+                and (ratio := self.ratio(row, cpu=target.cpu)) is not None
+            }
+            if not ratios:
                 return aim, "not measured", None
-            return aim, f"{ratio:.3g} x", ratio >= target.factor
+            best = min(ratios, key=ratios.__getitem__)
+            measured = f"{ratios[best]:.3g} x"
+            if len(target.rivals) > 1:
+                measured += f" ({best.removeprefix(target.label).lstrip(', ')})"
+            return aim, measured, ratios[best] >= target.factor
         value = self.rows[0].middle()
         if value is None:
             return f"≤ {shown(target.factor, self.work.unit)}", "not measured", None

@@ -11,13 +11,20 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import workloads
-from measure import measure
+from contest import Raw
+from measure import Place, measure
+from remote import QUICK_ROWS, ROWS, read_items
+from remote_servers import TROUBLE, Servers
 from report import Row, Section, print_report
 from rich.console import Console
 from rich.progress import track
+from works import WORKLOADS
+
+if TYPE_CHECKING:
+    from contest import Contender
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -25,9 +32,9 @@ ROOT = HERE.parent
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="less work, fewer repetitions: under a minute")
+    parser.add_argument("--quick", action="store_true", help="less work, fewer repetitions: about a minute")
     parser.add_argument(
-        "--only", nargs="+", metavar="WORK", choices=list(workloads.WORKLOADS), help="these works alone"
+        "--only", nargs="+", metavar="WORK", choices=list(WORKLOADS), help="these works alone"
     )
     parser.add_argument("--repetitions", type=int, help="default 9, or 3 with --quick")
     parser.add_argument("--count", type=int, help="at most so many messages in each work")
@@ -39,8 +46,8 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--raw",
         type=Path,
-        default=ROOT / "target/release/examples/raw_sqlite",
-        help="the built examples/raw_sqlite.rs",
+        default=ROOT / "target/release/examples",
+        help="the folder with the built examples/raw_*.rs",
     )
     return parser.parse_args()
 
@@ -69,48 +76,88 @@ def machine(folder: Path) -> dict[str, str]:
     }
 
 
+def sections_of(names: list[str], raw: Path, servers: Servers, facts: dict[str, str]) -> list[Section]:
+    """What can be measured here; what cannot is told in ``facts``."""
+    missing: set[str] = set()
+
+    def is_there(contender: Contender) -> bool:
+        if isinstance(contender.run, Raw) and not (raw / contender.run.program).exists():
+            missing.add(contender.run.program)
+            return False
+        return True
+
+    works = [WORKLOADS[name] for name in names]
+    works = [work for work in works if set(work.servers) <= servers.running.keys()]
+    sections = [Section(work, [Row(c) for c in work.contenders if is_there(c)]) for work in works]
+    if missing:
+        examples = " ".join(f"--example {name}" for name in sorted(missing))
+        facts["raw limits"] = f"some left out, not built: cargo build --release {examples}"
+    return sections
+
+
+def run_all(
+    sections: list[Section], options: argparse.Namespace, repetitions: int, place: Place, servers: Servers
+) -> list[str]:
+    """Has everybody do everything; gives what failed."""
+    failures: list[str] = []
+    turns = [
+        (section.work, row)
+        for repetition in range(repetitions)
+        for section in sections
+        # Every other time backwards, so that nobody always comes after the same neighbour.
+        for row in section.rows[:: -1 if repetition % 2 else 1]
+    ]
+    for work, row in track(turns, "Measuring", console=Console(stderr=True), transient=True):
+        rows = remote_rows(options) if work.servers else local_rows(options)
+        count = at_most(options, (work.quick if options.quick else work.count) or rows)
+        emptied = [servers.running[name] for name in work.servers if work.writes]
+        try:
+            for server in emptied:
+                server.empty()
+            result = measure(work, row.contender, count, rows, place)
+            if any(server.count() < result["count"] for server in emptied):
+                raise RuntimeError(f"{work.title}, {row.contender.name}: not everything is on the server")
+        except (RuntimeError, *TROUBLE) as error:
+            failures.append(str(error))
+        else:
+            row.runs.append(result)
+    return failures
+
+
+def at_most(options: argparse.Namespace, count: int) -> int:
+    return min(options.count or count, count)
+
+
+def local_rows(options: argparse.Namespace) -> int:
+    return at_most(options, 20_000 if options.quick else 100_000)
+
+
+def remote_rows(options: argparse.Namespace) -> int:
+    return at_most(options, QUICK_ROWS if options.quick else ROWS)
+
+
 def main() -> int:
     options = parse()
-    works = [workloads.WORKLOADS[name] for name in options.only or workloads.WORKLOADS]
+    names: list[str] = options.only or list(WORKLOADS)
     repetitions = options.repetitions or (3 if options.quick else 9)
-    most = options.count or sys.maxsize
-    rows = min(most, 20_000 if options.quick else 100_000)
     options.folder.mkdir(exist_ok=True, parents=True)
     facts = machine(options.folder)
     if facts["files on"] in ("tmpfs", "ramfs") and not options.any_disk:
         print(f"{options.folder} is a RAM disk, where a disk sync costs nothing: give another --folder.")
         return 2
-    if not options.raw.exists():
-        facts["raw limit"] = (
-            f"left out: {options.raw.name} is not built (cargo build --release --example raw_sqlite)"
-        )
 
-    sections = [
-        Section(work, [Row(c) for c in work.contenders if callable(c.run) or options.raw.exists()])
-        for work in works
-    ]
-    failures: list[str] = []
     begun = time.perf_counter()
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder)).resolve()
+    needed = dict.fromkeys(server for name in names for server in WORKLOADS[name].servers)
     try:
         store = folder / "read"
-        workloads.prepare(store, rows)
-        turns = [
-            (section, row)
-            for repetition in range(repetitions)
-            for section in sections
-            # Every other time backwards, so that nobody always comes after the same neighbour.
-            for row in section.rows[:: -1 if repetition % 2 else 1]
-        ]
-        for section, row in track(turns, "Measuring", console=Console(stderr=True), transient=True):
-            work = section.work
-            count = min(most, (work.quick if options.quick else work.count) or rows)
-            try:
-                row.runs.append(
-                    measure(work, row.contender, count, rows, folder / "work", store, options.raw)
-                )
-            except RuntimeError as error:
-                failures.append(str(error))
+        if any(not WORKLOADS[name].servers for name in names):
+            workloads.prepare(store, local_rows(options))
+        with Servers(needed, folder, read_items(remote_rows(options))) as servers:
+            facts |= servers.facts
+            sections = sections_of(names, options.raw, servers, facts)
+            place = Place(folder / "work", store, servers.addresses, options.raw)
+            failures = run_all(sections, options, repetitions, place, servers)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     facts["run"] = f"{repetitions} repetitions, {time.perf_counter() - begun:.0f} s"

@@ -1,4 +1,4 @@
-"""What is measured: the works, who does each of them, and what TetherDB aims at.
+"""What is measured on files: the works, who does each of them, and what TetherDB aims at.
 
 A function here prepares its store, does the work inside ``with task.timed()``, and checks what came of it.
 It runs in a process of its own, see ``measure.py``.
@@ -11,11 +11,11 @@ import sys
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import peers
+from contest import Contender, Raw, Target, Workload, expect, ours
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,11 +61,6 @@ def items(count: int) -> list[tuple[str, dict[str, Any]]]:
 def scattered_keys(count: int, rows: int) -> list[str]:
     """Keys of a store of so many rows, in an order that has nothing to do with theirs."""
     return [key(at * 61_803 % rows) for at in range(count)]
-
-
-def expect(condition: bool, what: str) -> None:
-    if not condition:
-        raise AssertionError(what)
 
 
 # Writing
@@ -321,9 +316,10 @@ db.read_message("key")
 """
 
 
-def in_bare_python(work: str, *, memory: bool = False) -> Callable[[Task], None]:
+def in_bare_python(work: str | Callable[[Task], str], *, memory: bool = False) -> Callable[[Task], None]:
     def run(task: Task) -> None:
-        command = [sys.executable, "-c", BARE.replace("{work}", work), str(task.folder / "store")]
+        program = BARE.replace("{work}", work if isinstance(work, str) else work(task))
+        command = [sys.executable, "-c", program, str(task.folder / "store")]
         answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
         task.seconds, task.cpu_seconds, task.peak_bytes = map(float, answer.split())
         task.value = task.peak_bytes / 2**20 if memory else task.seconds
@@ -332,40 +328,6 @@ def in_bare_python(work: str, *, memory: bool = False) -> Callable[[Task], None]
 
 
 # The works
-
-
-@dataclass(frozen=True)
-class Contender:
-    name: str
-    durability: str
-    # A function that does the work, or the name of a work of examples/raw_sqlite.rs.
-    run: Callable[[Task], None] | str
-    # How much of the work it does, where it would take too long.
-    share: float = 1.0
-
-
-@dataclass(frozen=True)
-class Target:
-    """``against`` has to take ``factor`` times as long as TetherDB; without it, ``factor`` is the most."""
-
-    factor: float
-    against: str = ""
-
-
-@dataclass(frozen=True)
-class Workload:
-    name: str
-    title: str
-    count: int
-    quick: int
-    contenders: list[Contender]
-    targets: list[Target] = field(default_factory=list)
-    # "message": time per message; "seconds", "MiB", "x payload": the value itself.
-    unit: str = "message"
-
-
-def ours(durability: str, run: Callable[[Task], None]) -> Contender:
-    return Contender("TetherDB", durability, run)
 
 
 def asleep(folder: Any) -> peers.Tether:
@@ -419,7 +381,7 @@ def contenders() -> Iterator[Workload]:
             ours(SYNC_BATCH, deliver(tether)),
             *per_write,
             Contender(f"{plain_queue} + thread", SYNC_BATCH, deliver(peers.HandMadeQueue)),
-            Contender(raw, SYNC_10K, "bulk"),
+            Contender(raw, SYNC_10K, Raw("bulk")),
         ],
         [Target(500, dbm_each), Target(0.5, raw)],
     )
@@ -431,7 +393,7 @@ def contenders() -> Iterator[Workload]:
         [
             ours(SYNC_BATCH, deliver(lambda folder: tether(folder, size=1000))),
             Contender(lmdb_10k, SYNC_10K, write_all(peers.Lmdb, most=10_000)),
-            Contender(raw, SYNC_10K, "bulk"),
+            Contender(raw, SYNC_10K, Raw("bulk")),
         ],
         [Target(1.5, lmdb_10k), Target(0.6, raw)],
     )
@@ -444,7 +406,7 @@ def contenders() -> Iterator[Workload]:
             ours(SYNC_ONE, write_all(tether)),
             Contender(executemany, SYNC_ONE, write_all(peers.Sqlite3)),
             Contender(lmdb, SYNC_ONE, write_all(peers.Lmdb)),
-            Contender(raw, SYNC_10K, "bulk"),
+            Contender(raw, SYNC_10K, Raw("bulk")),
         ],
         [Target(2, executemany), Target(1.5, lmdb)],
     )
@@ -457,7 +419,7 @@ def contenders() -> Iterator[Workload]:
             ours(SYNC_EACH, write_each(tether)),
             Contender(dbm_held, SYNC_EACH, write_each(peers.DbmHeldOpen)),
             Contender(lmdb, SYNC_EACH, write_each(peers.Lmdb)),
-            Contender(raw, SYNC_EACH, "commit"),
+            Contender(raw, SYNC_EACH, Raw("commit")),
         ],
         [Target(0.9, raw), Target(0.95, raw)],
     )
@@ -470,7 +432,7 @@ def contenders() -> Iterator[Workload]:
             ours(SYNC_GROUP, tether_threads),
             Contender(locked, SYNC_EACH, dbm_locked),
             Contender(locked_threads, SYNC_EACH, dbm_threads),
-            Contender(raw, SYNC_EACH, "commit"),
+            Contender(raw, SYNC_EACH, Raw("commit")),
         ],
         [Target(6, locked), Target(6, locked_threads)],
     )
@@ -483,7 +445,7 @@ def contenders() -> Iterator[Workload]:
             ours(READS, read_one(peers.Tether)),
             Contender(dbm_held, READS, read_one(reading)),
             Contender(lmdb, READS, read_one(peers.Lmdb)),
-            Contender(raw, READS, "lookup"),
+            Contender(raw, READS, Raw("lookup")),
         ],
         [Target(1.2, dbm_held)],
     )
@@ -495,7 +457,7 @@ def contenders() -> Iterator[Workload]:
         [
             ours(READS, read_many(peers.Tether)),
             Contender(lmdb, READS, read_many(peers.Lmdb)),
-            Contender(raw, READS, "lookup-many"),
+            Contender(raw, READS, Raw("lookup-many")),
         ],
         [Target(1, lmdb)],
     )
@@ -508,7 +470,7 @@ def contenders() -> Iterator[Workload]:
             ours(READS, iterate(peers.Tether)),
             Contender("sqlite3 SELECT", READS, iterate(peers.Sqlite3)),
             Contender(lmdb, READS, iterate(peers.Lmdb)),
-            Contender(raw, READS, "scan"),
+            Contender(raw, READS, Raw("scan")),
         ],
         [Target(2, "sqlite3 SELECT")],
     )
@@ -546,6 +508,3 @@ def contenders() -> Iterator[Workload]:
         [Target(12)],
         "MiB",
     )
-
-
-WORKLOADS = {work.name: work for work in contenders()}

@@ -13,7 +13,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).resolve().parent.parent / "benchmarks"
 
-MISSING = [name for name in ("lmdb", "rich") if importlib.util.find_spec(name) is None]
+MISSING = [name for name in ("boto3", "etcd3gw", "lmdb", "rich") if importlib.util.find_spec(name) is None]
 pytestmark = pytest.mark.skipif(
     bool(MISSING), reason=f"not installed: {', '.join(MISSING)}; `make bench` installs them"
 )
@@ -64,6 +64,31 @@ def test_the_works_of_the_contract_are_there(figures: dict[str, Any]) -> None:
         "full-queue",
         "import",
     }
+
+
+@pytest.mark.parametrize(
+    ("server", "works"),
+    [
+        ("etcd", {"etcd-queued", "etcd-write", "etcd-read"}),
+        ("dynamodb", {"dynamodb-queued", "dynamodb-write", "dynamodb-read"}),
+    ],
+)
+def test_the_works_of_a_server_are_there_or_said_to_be_left_out(
+    figures: dict[str, Any], server: str, works: set[str]
+) -> None:
+    measured = works & {work["work"] for work in figures["works"]}
+    if figures["facts"][server].startswith("left out"):
+        assert not measured
+        pytest.skip(f"{server} is {figures['facts'][server]}")
+    assert measured == works
+
+
+def test_both_servers_are_needed_for_their_memory(figures: dict[str, Any]) -> None:
+    names = {work["work"] for work in figures["works"]}
+    facts = figures["facts"]
+    both = not any(facts[server].startswith("left out") for server in ("etcd", "dynamodb"))
+    assert ("rest-remote" in names) == both
+    assert "import-remote" in names
 
 
 def test_the_record_is_100_bytes() -> None:

@@ -63,7 +63,7 @@ class _Tether(Protocol):
 
 @disjoint_base
 class DB:
-    """A key-value store: a local SQLite file, opened with no configuration at all.
+    """A key-value store: a local SQLite file without any configuration; etcd and DynamoDB with one.
 
     See ``help(TetherDB.DB)`` or the README for every verb.
     """
@@ -115,11 +115,11 @@ class DB:
         bucket: str = "",
         backend: str = "local",
     ) -> int:
-        """Write many messages now: all of them, or none; how many keys."""
+        """Write many messages now; how many keys. The local backend writes all of them, or none."""
     def read_messages(
         self, keys: Iterable[str], bucket: str = "", backend: str = "local"
     ) -> dict[str, _Value]:
-        """Read many values, in one snapshot; those that exist."""
+        """Read many values; those that exist."""
     def delete_messages(self, keys: Iterable[str], bucket: str = "", backend: str = "local") -> int:
         """Delete many keys; how many existed."""
     def list_messages(
@@ -129,7 +129,7 @@ class DB:
         bucket: str = "",
         backend: str = "local",
     ) -> _Messages:
-        """List stored texts, a page at a time, in key order."""
+        """List stored texts, a page at a time, in key order (DynamoDB: in none)."""
     def list_keys(
         self,
         page_size: int = 10,
@@ -137,11 +137,11 @@ class DB:
         bucket: str = "",
         backend: str = "local",
     ) -> _Keys:
-        """List keys, a page at a time, in key order."""
+        """List keys, a page at a time, in key order (DynamoDB: in none)."""
     def iter_messages(
         self, bucket: str = "", backend: str = "local", page_size: int = 1000
     ) -> Iterator[tuple[str, _Value]]:
-        """Iterate over (key, value) pairs, in key order."""
+        """Iterate over (key, value) pairs, in key order (DynamoDB: in none)."""
     def ping(self, backend: str = "local") -> float:
         """Measure a round trip to a backend, in seconds."""
     def flush(self, timeout: float | None = None) -> None:

@@ -75,8 +75,8 @@ impl Lane {
                     self.backend.name(),
                     true,
                     format!(
-                        "key {} waits behind a queued message of its key that could not be delivered \
-                         within {:.1} s{}. Nothing was done; see stats() and try again.",
+                        "key {} waits behind an earlier write of its key that could not be done within {:.1} s{}. \
+                         Nothing was done; see stats() and try again.",
                         quote(key),
                         patience.as_secs_f64(),
                         self.last_error_suffix()

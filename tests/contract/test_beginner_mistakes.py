@@ -12,54 +12,56 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from .backends import Backend
+
 
 @pytest.mark.parametrize(
     "pair",
     [{"key": "a", "value": "b"}, {"a", "b"}, frozenset({"a", "b"})],
     ids=["dict", "set", "frozenset"],
 )
-def test_a_pair_has_an_order(db: DB, pair: Any) -> None:
+def test_a_pair_has_an_order(db: DB, backend: Backend, pair: Any) -> None:
     with pytest.raises(TypeError, match=r"^items\[0\] must be a \(key, value\) pair, got") as caught:
-        db.write_messages([pair, ("c", "d")])
+        db.write_messages([pair, ("c", "d")], backend=backend.name)
     assert type(pair).__name__ in str(caught.value)
-    assert db.list_keys()["keys"] == []
+    assert db.list_keys(backend=backend.name)["keys"] == []
 
 
-def test_a_wrong_pair_after_right_ones_writes_nothing(db: DB) -> None:
+def test_a_wrong_pair_after_right_ones_writes_nothing(db: DB, backend: Backend) -> None:
     items: Any = [("a", "b"), {"key": "c", "value": "d"}]
     with pytest.raises(TypeError, match=r"^items\[1\]"):
-        db.write_messages(items)
-    assert db.list_keys()["keys"] == []
+        db.write_messages(items, backend=backend.name)
+    assert db.list_keys(backend=backend.name)["keys"] == []
 
 
-def test_a_timeout_is_a_number(db: DB) -> None:
+def test_a_timeout_is_a_number(db: DB, backend: Backend) -> None:
     text: Any = "3"
-    receipt = db.write_queue_message("a", "b", receipt=True)
+    receipt = db.write_queue_message("a", "b", backend=backend.name, receipt=True)
     for wait in (db.flush, db.stop, receipt.wait):
         with pytest.raises(TypeError, match=r"^timeout must be"):
             wait(text)
     assert receipt.wait(timeout=30)
 
 
-def with_receipt(db: Any, word: Any) -> object:
-    return db.write_queue_message("a", "b", receipt=word)
+def with_receipt(db: Any, word: Any, on: str) -> object:
+    return db.write_queue_message("a", "b", backend=on, receipt=word)
 
 
-FLAGS: dict[str, Callable[[DB, Any], object]] = {
-    "write_message queue": lambda db, word: db.write_message("a", "b", queue=word),
+FLAGS: dict[str, Callable[[DB, Any, str], object]] = {
+    "write_message queue": lambda db, word, on: db.write_message("a", "b", backend=on, queue=word),
     "write_queue_message receipt": with_receipt,
-    "tether wait": lambda db, word: db.tether(wait=word),
-    "tether queue": lambda db, word: db.tether(queue=word),
+    "tether wait": lambda db, word, on: db.tether(wait=word, backend=on),
+    "tether queue": lambda db, word, on: db.tether(queue=word, backend=on),
 }
 
 
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("word", ["yes", "no"])
-def test_a_flag_is_a_bool(db: DB, flag: str, word: str) -> None:
+def test_a_flag_is_a_bool(db: DB, backend: Backend, flag: str, word: str) -> None:
     with pytest.raises(TypeError, match=rf"^{flag.split()[1]} must be a bool, got str"):
-        FLAGS[flag](db, word)
+        FLAGS[flag](db, word, backend.name)
     db.flush()
-    assert db.list_keys()["keys"] == []
+    assert db.list_keys(backend=backend.name)["keys"] == []
 
 
 def test_a_missing_configuration_says_where_the_file_of_records_goes(tmp_path: Path) -> None:
@@ -71,17 +73,15 @@ def test_a_missing_configuration_says_where_the_file_of_records_goes(tmp_path: P
 
 
 @pytest.mark.parametrize("open_now", [False, True], ids=["closed", "open"])
-def test_a_file_of_records_is_no_configuration(
-    open_db: Callable[..., DB], path: Path, open_now: bool
-) -> None:
-    db = open_db()
-    db.write_message("a", "b")
-    if not open_now:
-        db.stop()
-    with pytest.raises(ConfigError, match="is a file of records") as caught:
-        DB(str(path))
-    assert "filepath" in str(caught.value)
-    assert db.read_message("a") == "b"
+def test_a_file_of_records_is_no_configuration(path: Path, open_now: bool) -> None:
+    with DB({"local": {"filepath": str(path)}}) as db:
+        db.write_message("a", "b")
+        if not open_now:
+            db.stop()
+        with pytest.raises(ConfigError, match="is a file of records") as caught:
+            DB(str(path))
+        assert "filepath" in str(caught.value)
+        assert db.read_message("a") == "b"
 
 
 @pytest.mark.parametrize(

@@ -51,9 +51,9 @@ def test_username_and_password_need_each_other(given: str, missing: str) -> None
 
 @pytest.fixture
 def pem(tmp_path: Path) -> str:
-    """A file to name in the configuration; opening reads it and no more."""
+    """A file to name in the configuration, as a certificate and as a key; opening reads it and no more."""
     file = tmp_path / "file.pem"
-    file.write_text("-----BEGIN CERTIFICATE-----\n")
+    file.write_text("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n")
     return str(file)
 
 

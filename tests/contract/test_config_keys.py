@@ -169,7 +169,10 @@ def test_all_keys_of_a_section_are_taken_together() -> None:
         *cases(["local.mode"], [0o600, "", "rw", "0999", "01777777", "-1", None]),
         *cases(["etcd.endpoints"], ["a:1", [], [1], [None], {}, 1, None]),
         *cases(["etcd.port"], [65536]),
-        *cases(["dynamodb.endpoint_url"], ["localhost:8000"]),
+        *cases(
+            ["dynamodb.endpoint_url"], ["localhost:8000", "ftp://localhost", "http://", "http://two words"]
+        ),
+        *cases(["dynamodb.endpoint_url"], ["http://localhost:port", "http://localhost:65536"]),
     ],
 )
 def test_a_wrong_type_or_value_is_a_config_error_that_names_the_path_and_what_was_expected(

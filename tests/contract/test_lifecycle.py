@@ -14,49 +14,43 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from TetherDB import DB
+from TetherDB import DB, DeliveryError
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
+    from .backends import Backend
+    from .place import Place
 
     Eventually = Callable[[Callable[[], object]], None]
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 
 
-def open_files(path: Path) -> list[str]:
-    found: list[str] = []
-    for descriptor in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):
-            found.append(str(descriptor.readlink()))
-    return [name for name in found if name.startswith(str(path))]
-
-
-def workers() -> list[str]:
+def workers(on: str) -> int:
+    # The kernel keeps fifteen letters of a name.
     names: list[str] = []
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(OSError):
             names.append((task / "comm").read_text().strip())
-    return [name for name in names if name.startswith("tetherdb-local")]
+    return sum(name.startswith(f"tetherdb-{on}"[:15]) for name in names)
 
 
 def test_the_end_of_a_with_block_delivers_what_is_queued(
-    open_db: Callable[..., DB], stored: Callable[[], dict[bytes, bytes]]
+    open_db: Callable[..., DB], backend: Backend, place: Place
 ) -> None:
     with open_db(queue_batch={"timeout": 60}) as db:
         for number in range(25):
-            db.write_queue_message(f"{number:02}", "v")
-    assert len(stored()) == 25
+            db.write_queue_message(f"{number:02}", "v", backend=backend.name)
+    assert len(place.everything()) == 25
 
 
-def test_stop_delivers_what_is_queued(
-    open_db: Callable[..., DB], stored: Callable[[], dict[bytes, bytes]]
-) -> None:
+def test_stop_delivers_what_is_queued(open_db: Callable[..., DB], backend: Backend, place: Place) -> None:
     db = open_db(queue_batch={"timeout": 60})
-    db.write_queue_message("k", "v")
+    db.write_queue_message("k", "v", backend=backend.name)
     db.stop()
-    assert stored() == {b"k": b"v"}
+    assert place.everything() == {"k": "v"}
 
 
 def test_stop_start_and_flush_give_none(open_db: Callable[..., DB]) -> None:
@@ -68,117 +62,177 @@ def test_stop_start_and_flush_give_none(open_db: Callable[..., DB]) -> None:
     assert results == [None, None, None]
 
 
-def test_start_and_stop_are_idempotent_and_callable_again(open_db: Callable[..., DB]) -> None:
+def test_enter_starts_the_worker_and_exit_stops_it(
+    open_db: Callable[..., DB], caplog: pytest.LogCaptureFixture
+) -> None:
+    db = open_db(debug=True)
+    caplog.clear()
+    with db as entered:
+        assert entered is db
+        assert [record.getMessage() for record in caplog.records] == ["Background worker started."]
+    assert [record.getMessage() for record in caplog.records] == [
+        "Background worker started.",
+        "Background worker stopped.",
+        "Database resources released and closed.",
+    ]
+
+
+def test_start_and_stop_are_idempotent_and_callable_again(
+    open_db: Callable[..., DB], backend: Backend, place: Place
+) -> None:
     db = open_db()
     db.stop()
     db.stop()
-    for _ in range(3):
+    for number in range(3):
         db.start()
         db.start()
-        db.write_queue_message("k", "v")
+        db.write_queue_message("k", str(number), backend=backend.name)
         db.stop()
         db.stop()
-    assert db.read_message("k") == "v"
+        assert place.everything() == {"k": str(number)}
 
 
-def test_a_with_block_can_be_entered_again(open_db: Callable[..., DB]) -> None:
+def test_a_with_block_can_be_entered_again(open_db: Callable[..., DB], backend: Backend) -> None:
     db = open_db()
     for number in range(3):
         with db:
-            db.write_queue_message(str(number), "v")
-    assert db.list_keys()["keys"] == ["0", "1", "2"]
+            db.write_queue_message(str(number), "v", backend=backend.name)
+    assert sorted(db.list_keys(backend=backend.name)["keys"]) == ["0", "1", "2"]
 
 
-def test_stop_inside_a_with_block_does_no_harm(open_db: Callable[..., DB]) -> None:
+def test_stop_inside_a_with_block_does_no_harm(open_db: Callable[..., DB], backend: Backend) -> None:
     with open_db() as db:
-        db.write_queue_message("1", "v")
+        db.write_queue_message("1", "v", backend=backend.name)
         db.stop()
-        db.write_queue_message("2", "v")
-    assert db.list_keys()["keys"] == ["1", "2"]
+        db.write_queue_message("2", "v", backend=backend.name)
+    assert sorted(db.list_keys(backend=backend.name)["keys"]) == ["1", "2"]
 
 
-def test_every_verb_after_stop_opens_what_it_needs_again(open_db: Callable[..., DB]) -> None:
-    db = open_db()
+def test_every_verb_after_stop_opens_what_it_needs_again(
+    open_db: Callable[..., DB], backend: Backend
+) -> None:
+    db, on = open_db(), backend.name
     verbs: list[tuple[Callable[[], object], object]] = [
-        (lambda: db.write_message("k", "v"), True),
-        (lambda: db.read_message("k"), "v"),
-        (lambda: db.update_message("k", "w"), True),
-        (lambda: db.write_messages({"l": "v"}), 1),
-        (lambda: db.read_messages(["k", "l"]), {"k": "w", "l": "v"}),
-        (lambda: db.list_keys()["keys"], ["k", "l"]),
-        (lambda: db.list_messages()["messages"], ["w", "v"]),
-        (lambda: list(db.iter_messages()), [("k", "w"), ("l", "v")]),
-        (lambda: db.write_queue_message("m", "v"), True),
-        (lambda: db.read_message("m"), "v"),
-        (lambda: db.ping() >= 0, True),
+        (lambda: db.write_message("k", "v", backend=on), True),
+        (lambda: db.read_message("k", backend=on), "v"),
+        (lambda: db.update_message("k", "w", backend=on), True),
+        (lambda: db.write_messages({"l": "v"}, backend=on), 1),
+        (lambda: db.read_messages(["k", "l"], backend=on), {"k": "w", "l": "v"}),
+        (lambda: sorted(db.list_keys(backend=on)["keys"]), ["k", "l"]),
+        (lambda: sorted(db.list_messages(backend=on)["messages"]), ["v", "w"]),
+        (lambda: dict(db.iter_messages(backend=on)), {"k": "w", "l": "v"}),
+        (lambda: db.write_queue_message("m", "v", backend=on), True),
+        (lambda: db.read_message("m", backend=on), "v"),
+        (lambda: db.ping(on) >= 0, True),
         (lambda: db.flush(), None),
-        (lambda: db.delete_messages(["l"]), 1),
-        (lambda: db.delete_message("k"), True),
+        (lambda: db.tether(backend=on)(lambda: {"key": "n", "value": "v"})(), True),
+        (lambda: db.delete_messages(["l", "n"], backend=on), 2),
+        (lambda: db.delete_message("k", backend=on), True),
         (lambda: db.failed_messages(), []),
         (lambda: db.retry_failed(), 0),
         (lambda: db.drop_failed(), 0),
-        (lambda: db.stats()["local"]["accepted"], 1),
+        (lambda: db.stats()[on]["accepted"], 1),
     ]
     for verb, result in verbs:
         db.stop()
         assert verb() == result
 
 
-def test_an_iterator_goes_on_after_stop(open_db: Callable[..., DB]) -> None:
+def test_an_iterator_goes_on_after_stop(open_db: Callable[..., DB], backend: Backend) -> None:
     db = open_db()
-    db.write_messages({str(number): "v" for number in range(6)})
-    messages = db.iter_messages(page_size=2)
-    assert next(messages) == ("0", "v")
+    db.write_messages({str(number): "v" for number in range(6)}, backend=backend.name)
+    messages = db.iter_messages(backend=backend.name, page_size=2)
+    first = next(messages)
     db.stop()
-    assert len(list(messages)) == 5
+    assert len({first, *messages}) == 6
+
+
+@pytest.mark.usefixtures("the_real_one")
+def test_stop_closes_everything(
+    held: Callable[[], int], open_db: Callable[..., DB], backend: Backend, eventually: Eventually
+) -> None:
+    db, on = open_db(), backend.name
+    for _ in range(3):
+        db.write_queue_message("k", "v", backend=on)
+        db.flush()
+        db.read_message("k", backend=on)
+        list(db.iter_messages(backend=on))
+        db.write_messages({f"{number:03}": "v" for number in range(300)}, backend=on)
+        assert held() > 0
+        db.stop()
+        # The other end may need a moment to notice.
+        eventually(lambda: held() == 0)
+
+
+@pytest.mark.usefixtures("the_real_one")
+def test_stop_with_a_timeout_closes_everything_whatever_is_undelivered(
+    outage: Callable[[], AbstractContextManager[None]],
+    held: Callable[[], int],
+    open_db: Callable[..., DB],
+    backend: Backend,
+    eventually: Eventually,
+) -> None:
+    db, on = open_db(), backend.name
+    db.write_message("before", "v", backend=on)
+    with outage():
+        db.write_queue_message("k", "v", backend=on)
+        with pytest.raises(DeliveryError) as caught:
+            db.stop(timeout=0.05)
+        assert [failed[0] for failed in caught.value.failed] == ["k"]
+        eventually(lambda: held() == 0)
+    assert db.read_message("before", backend=on) == "v"
+
+
+def test_opening_holds_nothing(held: Callable[[], int], open_db: Callable[..., DB]) -> None:
+    with open_db() as db:
+        assert held() == 0
+        db.flush()
+        assert held() == 0
 
 
 @linux_only
-def test_stop_closes_every_file_and_ends_the_worker(
-    open_db: Callable[..., DB], path: Path, eventually: Eventually
-) -> None:
-    before = len(workers())
+def test_stop_ends_the_worker(open_db: Callable[..., DB], backend: Backend, eventually: Eventually) -> None:
+    before = workers(backend.name)
     db = open_db()
-    db.write_queue_message("k", "v")
+    db.write_queue_message("k", "v", backend=backend.name)
     db.flush()
-    db.read_message("k")
-    assert open_files(path)
-    assert len(workers()) == before + 1
+    assert workers(backend.name) == before + 1
     db.stop()
-    assert open_files(path) == []
     # The thread may need a moment to leave the list of the kernel.
-    eventually(lambda: len(workers()) <= before)
+    eventually(lambda: workers(backend.name) <= before)
 
 
-@linux_only
-def test_a_handle_that_is_forgotten_closes_every_file(
-    open_db: Callable[..., DB], path: Path, eventually: Eventually
+@pytest.mark.usefixtures("the_real_one")
+def test_a_handle_that_is_forgotten_closes_everything(
+    held: Callable[[], int], path: Path, place: Place, backend: Backend, eventually: Eventually
 ) -> None:
-    db = DB({"local": {"filepath": str(path)}})
-    db.write_queue_message("k", "v")
+    db = DB({"local": {"filepath": str(path)}, **place.config})
+    db.write_queue_message("k", "v", backend=backend.name)
     db.flush()
-    db.read_message("k")
+    db.read_message("k", backend=backend.name)
+    assert held() > 0
     del db
     gc.collect()
-    eventually(lambda: open_files(path) == [])
-    assert open_db().read_message("k") == "v"
+    eventually(lambda: held() == 0)
+    assert place.everything() == {"k": "v"}
 
 
 def test_a_handle_that_is_forgotten_delivers_what_is_queued_in_the_background(
-    open_db: Callable[..., DB], path: Path, eventually: Eventually
+    open_db: Callable[..., DB], path: Path, place: Place, backend: Backend, eventually: Eventually
 ) -> None:
-    db = DB({"local": {"filepath": str(path)}, "queue_batch": {"timeout": 3600, "size": 1000}})
+    config = {"local": {"filepath": str(path)}, **place.config}
+    db = DB({**config, "queue_batch": {"timeout": 3600, "size": 1000}})
     for number in range(50):
-        db.write_queue_message(f"{number:02}", "v")
+        db.write_queue_message(f"{number:02}", "v", backend=backend.name)
     del db
     gc.collect()
     reader = open_db()
-    eventually(lambda: len(reader.list_keys(100)["keys"]) == 50)
+    eventually(lambda: len(reader.list_keys(100, backend=backend.name)["keys"]) == 50)
 
 
-def test_a_forgotten_handle_is_collected(path: Path) -> None:
-    db = DB({"local": {"filepath": str(path)}})
-    db.write_queue_message("k", "v")
+def test_a_forgotten_handle_is_collected(path: Path, place: Place, backend: Backend) -> None:
+    db = DB({"local": {"filepath": str(path)}, **place.config})
+    db.write_queue_message("k", "v", backend=backend.name)
     db.stop()
     reference = weakref.ref(db)
     del db
@@ -186,41 +240,31 @@ def test_a_forgotten_handle_is_collected(path: Path) -> None:
     assert reference() is None
 
 
-def test_a_handle_forgotten_at_exit_delivers_without_a_word(
-    run_python: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    program = """
-from TetherDB import DB
-db = DB({"queue_batch": {"timeout": 3600}})
-db.write_queue_message("k", "v")
-"""
-    done = run_python(program)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert DB({"local": {"filepath": str(tmp_path / "localdb")}}).read_message("k") == "v"
-
-
-def test_two_handles_on_one_file_see_each_other(open_db: Callable[..., DB]) -> None:
-    one, other = open_db(), open_db()
-    one.write_message("k", "from one")
-    assert other.read_message("k") == "from one"
-    other.write_message("k", "from the other")
-    assert one.read_message("k") == "from the other"
+def test_two_handles_on_one_place_see_each_other(open_db: Callable[..., DB], backend: Backend) -> None:
+    one, other, on = open_db(), open_db(), backend.name
+    one.write_message("k", "from one", backend=on)
+    assert other.read_message("k", backend=on) == "from one"
+    other.write_message("k", "from the other", backend=on)
+    assert one.read_message("k", backend=on) == "from the other"
+    assert one.list_messages(backend=on)["messages"] == ["from the other"]
     one.stop()
-    assert other.update_message("k", "again") is True
-    assert one.read_message("k") == "again"
+    assert other.update_message("k", "again", backend=on) is True
+    assert one.read_message("k", backend=on) == "again"
+    assert other.delete_message("k", backend=on) is True
+    assert one.read_messages(["k"], backend=on) == {}
 
 
 def test_threads_may_stop_start_and_write_at_the_same_time(
-    open_db: Callable[..., DB], stored: Callable[[], dict[bytes, bytes]]
+    open_db: Callable[..., DB], backend: Backend, place: Place
 ) -> None:
-    db = open_db()
+    db, on = open_db(), backend.name
     errors: list[BaseException] = []
 
     def work(number: int) -> None:
         try:
             for turn in range(20):
-                db.write_queue_message(f"{number}-{turn:02}", "queued")
-                db.write_message(f"{number}-direct", str(turn))
+                db.write_queue_message(f"{number}-{turn:02}", "queued", backend=on)
+                db.write_message(f"{number}-direct", str(turn), backend=on)
                 if turn % 5 == number:
                     db.stop()
         except BaseException as error:
@@ -233,7 +277,38 @@ def test_threads_may_stop_start_and_write_at_the_same_time(
         thread.join()
     db.stop()
     assert errors == []
-    assert len(stored()) == 5 * 21
+    found = place.everything()
+    assert len(found) == 5 * 21
+    assert {found[f"{number}-direct"] for number in range(5)} == {"19"}
+
+
+def test_many_threads_share_one_handle(open_db: Callable[..., DB], backend: Backend, place: Place) -> None:
+    db, on = open_db(), backend.name
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        try:
+            for turn in range(10):
+                key = f"{number} {turn}"
+                assert db.write_message(key, "direct", "b", on) is True
+                assert db.read_message(key, "b", on) == "direct"
+                assert db.update_message(key, "updated", "b", on) is True
+                assert db.read_messages([key, "missing"], "b", on) == {key: "updated"}
+                assert db.write_messages({f"{key} bulk": "v"}, "b", on) == 1
+                assert db.write_queue_message(key, "queued", "b", on) is True
+                assert db.delete_message(f"{key} bulk", "b", on) is True
+                db.list_keys(5, bucket="b", backend=on)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    db.stop()
+    assert errors == []
+    assert place.everything() == {f"b:{number} {turn}": "queued" for number in range(8) for turn in range(10)}
 
 
 def test_a_handle_can_be_neither_pickled_nor_copied(open_db: Callable[..., DB]) -> None:
@@ -247,10 +322,10 @@ def test_a_handle_can_be_neither_pickled_nor_copied(open_db: Callable[..., DB]) 
 @pytest.mark.parametrize("verb", ["flush", "stop"])
 @pytest.mark.parametrize("timeout", [0, 0.0, 5, 1e300, float("inf")], ids=repr)
 def test_flush_and_stop_take_any_number_of_seconds(
-    verb: str, timeout: float, open_db: Callable[..., DB]
+    verb: str, timeout: float, open_db: Callable[..., DB], backend: Backend
 ) -> None:
     db = open_db()
-    db.write_message("k", "v")
+    db.write_message("k", "v", backend=backend.name)
     getattr(db, verb)(timeout)
     getattr(db, verb)(timeout=timeout)
 

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import gc
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from TetherDB import DB
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .backends import Backend, only
 
-    from .backends import Backend
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from .place import Place
 
 # In the order of their UTF-8 bytes.
 KEYS = ["0", "A", "a", "a:", "a:b", "aa", "b", "b!", "b:", "b:k", "b:k:x", "b;k", "ba", "é", "鍵", "🔑"]
@@ -38,7 +43,11 @@ def all_pages(db: DB, verb: str, **arguments: Any) -> Iterator[dict[str, Any]]:
 
 
 def in_order(keys: list[str], backend: Backend) -> list[str]:
+    """As they came where their order is promised."""
     return keys if backend.ordered_lists else sorted(keys)
+
+
+ordered = only(lambda backend: backend.ordered_lists)
 
 
 @pytest.mark.parametrize("verb", ["list_messages", "list_keys"])
@@ -80,37 +89,66 @@ def test_pages_put_together_are_the_whole_bucket_each_once(
     pages = list(all_pages(filled, "list_keys", **arguments))
     keys = [key for page in pages for key in page["keys"]]
     assert in_order(keys, backend) == [f"{number:02}" for number in range(25)]
-    assert all(len(page["keys"]) <= page_size for page in pages)
+    # All but the last are full.
+    assert all(len(page["keys"]) == page_size for page in pages[:-1])
+    assert len(pages[-1]["keys"]) <= page_size
     texts = [text for page in all_pages(filled, "list_messages", **arguments) for text in page["messages"]]
     assert texts == [f'{{"n": {int(key)}}}' for key in keys]
 
 
 @pytest.mark.parametrize("page_size", [5, 25])
+@pytest.mark.parametrize(("verb", "name"), [("list_messages", "messages"), ("list_keys", "keys")])
+@only(lambda backend: backend.exact_last_page)
 def test_next_marker_is_none_on_the_last_page_also_when_it_is_full(
-    page_size: int, filled: DB, backend: Backend
+    page_size: int, verb: str, name: str, filled: DB, backend: Backend
 ) -> None:
-    if not backend.ordered_lists:
-        pytest.skip("there a full last page may carry a marker")
     arguments: dict[str, Any] = {"page_size": page_size, "bucket": "b", "backend": backend.name}
-    pages = list(all_pages(filled, "list_keys", **arguments))
+    pages = list(all_pages(filled, verb, **arguments))
     assert len(pages) == 25 // page_size
-    assert all(len(page["keys"]) == page_size for page in pages)
+    assert all(len(page[name]) == page_size for page in pages)
 
 
-def test_a_marker_is_the_last_key_of_its_page_relative_to_the_bucket(filled: DB, backend: Backend) -> None:
-    if not backend.ordered_lists:
-        pytest.skip("markers are opaque where there is no order")
+@pytest.mark.parametrize("page_size", [5, 25])
+@pytest.mark.parametrize("bucket", ["", "only"])
+@only(lambda backend: not backend.exact_last_page)
+def test_a_full_last_page_may_carry_a_marker_that_leads_to_an_empty_page(
+    page_size: int, bucket: str, db: DB, backend: Backend
+) -> None:
+    db.write_messages({f"{number:02}": "v" for number in range(25)}, bucket, backend.name)
+    arguments: dict[str, Any] = {"page_size": page_size, "bucket": bucket, "backend": backend.name}
+    counts = [len(page["keys"]) for page in all_pages(db, "list_keys", **arguments)]
+    full = [page_size] * (25 // page_size)
+    assert counts in (full, [*full, 0])
+
+
+def test_a_marker_is_a_key_of_its_page_relative_to_the_bucket(filled: DB, backend: Backend) -> None:
+    for bucket in ("b", ""):
+        page = filled.list_keys(3, bucket=bucket, backend=backend.name)
+        assert page["next_marker"] == page["keys"][-1]
+        texts = filled.list_messages(3, bucket=bucket, backend=backend.name)
+        assert texts["next_marker"] == page["next_marker"]
+
+
+@ordered
+def test_pages_go_on_behind_any_key(filled: DB, backend: Backend) -> None:
     assert filled.list_keys(3, bucket="b", backend=backend.name)["next_marker"] == "02"
     assert filled.list_messages(3, "02", "b", backend.name)["next_marker"] == "05"
     assert filled.list_keys(1, "b:05", backend=backend.name)["keys"] == ["b:06"]
 
 
+@ordered
 def test_start_after_may_be_a_key_that_does_not_exist(filled: DB, backend: Backend) -> None:
-    if not backend.ordered_lists:
-        pytest.skip("markers are opaque where there is no order")
     assert filled.list_keys(2, "02x", "b", backend.name)["keys"] == ["03", "04"]
     assert filled.list_keys(2, "zz", "b", backend.name) == {"keys": [], "next_marker": None}
     assert filled.list_keys(2, "!", "b", backend.name)["keys"] == ["00", "01"]
+
+
+def test_the_order_of_a_list_is_the_same_each_time(filled: DB, backend: Backend) -> None:
+    keys = filled.list_keys(100, backend=backend.name)["keys"]
+    for page_size in (1, 4, 100):
+        arguments: dict[str, Any] = {"page_size": page_size, "backend": backend.name}
+        assert [key for page in all_pages(filled, "list_keys", **arguments) for key in page["keys"]] == keys
+        assert [key for key, _ in filled.iter_messages("", backend.name, page_size)] == keys
 
 
 def test_a_marker_stays_good_when_its_key_is_deleted(filled: DB, backend: Backend) -> None:
@@ -150,9 +188,8 @@ def test_a_bucket_filter_knows_no_wildcards(bucket: str, db: DB, backend: Backen
     assert db.list_keys(bucket=bucket, backend=on)["keys"] == ["k"]
 
 
+@ordered
 def test_lists_are_in_the_order_of_the_bytes_of_the_keys(db: DB, backend: Backend) -> None:
-    if not backend.ordered_lists:
-        pytest.skip("no order there")
     assert sorted(KEYS, key=str.encode) == KEYS
     db.write_messages([(key, f"text of {key}") for key in reversed(KEYS)], backend=backend.name)
     assert db.list_keys(100, backend=backend.name)["keys"] == KEYS
@@ -236,13 +273,66 @@ def test_writing_while_iterating_is_allowed(filled: DB, backend: Backend) -> Non
     assert [value for _, value in filled.iter_messages("b", on)] == ["seen"] * 25
 
 
-def test_an_iterator_keeps_its_handle_alive(filled: DB, backend: Backend) -> None:
+def test_an_iterator_keeps_its_handle_alive(filled: DB, backend: Backend, place: Place, path: Path) -> None:
     def messages() -> Iterator[tuple[str, Any]]:
         # Nothing else refers to this handle but its iterator.
-        db = DB({"local": {"filepath": path}})
-        return db.iter_messages("b", page_size=2)
+        db = DB({"local": {"filepath": str(path)}, **place.config})
+        return db.iter_messages("b", backend.name, page_size=2)
 
-    if backend.name != "local":
-        pytest.skip("one backend shows it")
-    path = repr(filled).split("'")[1]
-    assert len(list(messages())) == 25
+    found = messages()
+    gc.collect()
+    assert len(list(found)) == 25
+
+
+def test_a_list_sees_what_was_written_before_it(db: DB, backend: Backend) -> None:
+    on = backend.name
+    for number in range(20):
+        db.write_message(f"{number:02}", "v", backend=on)
+        assert len(db.list_keys(100, backend=on)["keys"]) == number + 1
+    for number in range(20):
+        db.delete_message(f"{number:02}", backend=on)
+        assert len(db.list_messages(100, backend=on)["messages"]) == 19 - number
+
+
+@only(lambda backend: backend.pages_of_one_moment)
+def test_a_page_shows_one_moment(open_db: Callable[..., DB], backend: Backend) -> None:
+    writer, reader, on = open_db(), open_db(), backend.name
+    # More than one request of a page brings, and as many as change together.
+    for start in range(0, 600, 100):
+        writer.write_messages({f"{number:03}": "0" for number in range(start, start + 100)}, backend=on)
+    done = threading.Event()
+    together = ["000", "599"]
+
+    def write() -> None:
+        try:
+            for turn in range(1, 100):
+                writer.write_messages(dict.fromkeys(together, str(turn)), backend=on)
+        finally:
+            done.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    differing: list[tuple[str, str]] = []
+    while not done.is_set():
+        texts = reader.list_messages(1000, backend=on)["messages"]
+        if texts[0] != texts[-1]:
+            differing.append((texts[0], texts[-1]))
+    thread.join()
+    assert differing == []
+
+
+def test_a_bucket_is_found_beside_much_else(db: DB, backend: Backend) -> None:
+    on = backend.name
+    # Beyond what one answer of any backend brings.
+    much = {f"{number:03}": f"{number}".rjust(100_000) for number in range(60)}
+    db.write_messages(much, "much", on)
+    few = {f"{number}": str(number) for number in range(5)}
+    db.write_messages(few, "few", on)
+    db.write_messages(few, "zzz", on)
+    for page_size in (1, 2, 5, 100):
+        assert dict(db.iter_messages("few", on, page_size)) == few
+    pages = list(all_pages(db, "list_keys", page_size=2, bucket="zzz", backend=on))
+    assert sorted(key for page in pages for key in page["keys"]) == sorted(few)
+    assert sorted(db.list_messages(100, bucket="much", backend=on)["messages"]) == sorted(much.values())
+    assert len(db.list_keys(100, backend=on)["keys"]) == 70
+    assert db.list_keys(bucket="none", backend=on) == {"keys": [], "next_marker": None}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import UserDict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,11 @@ from TetherDB import DB, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
+
+    from .backends import Backend
+    from .place import Place
 
 
 @pytest.fixture
@@ -109,9 +114,39 @@ def test_on_error_may_be_none(tmp_path: Path) -> None:
 
 
 def test_opening_connects_to_nothing_so_it_succeeds_while_servers_are_down() -> None:
+    begun = time.monotonic()
     # Nobody listens on port 1, and nothing resolves below .invalid.
     DB({"etcd": {"host": "localhost", "port": 1, "timeout": 60}})
+    DB({"etcd": {"endpoints": ["nobody.invalid", "localhost:1"], "timeout": 60}})
     DB({"dynamodb": {"table_name": "t", "endpoint_url": "http://nobody.invalid", "timeout": 60}})
+    assert time.monotonic() - begun < 1
+
+
+def test_a_handle_that_was_opened_while_the_backend_did_not_answer_works_once_it_does(
+    open_db: Callable[..., DB], backend: Backend, outage: Callable[[], AbstractContextManager[None]]
+) -> None:
+    with outage():
+        db = open_db()
+        with pytest.raises(TimeoutError):
+            db.write_message("k", "v", backend=backend.name)
+    assert db.write_message("k", "v", backend=backend.name) is True
+
+
+@pytest.mark.parametrize("form", ["mapping", "path", "config_file"])
+def test_every_form_of_a_configuration_leads_to_the_backend(
+    form: str, backend: Backend, place: Place, tmp_path: Path
+) -> None:
+    config = {"local": {"filepath": str(tmp_path / "x")}, **place.config}
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(config))
+    db = {
+        "mapping": lambda: DB(config),
+        "path": lambda: DB(file),
+        "config_file": lambda: DB(config_file=file),
+    }
+    with db[form]() as opened:
+        opened.write_message("k", "v", backend=backend.name)
+    assert place.everything() == {"k": "v"}
 
 
 def test_a_relative_filepath_is_taken_from_the_working_directory_of_the_opening(
@@ -131,20 +166,16 @@ def test_the_local_backend_is_there_without_a_local_section(
     assert_leads_to(DB({"dynamodb": {"table_name": "t"}}), tmp_path / "localdb")
 
 
-def test_enter_gives_the_handle_itself(open_db: Callable[..., DB]) -> None:
-    db = open_db()
-    with db as entered:
-        assert entered is db
-
-
-def test_db_is_a_context_manager_that_does_not_swallow_exceptions(open_db: Callable[..., DB]) -> None:
+def test_db_is_a_context_manager_that_does_not_swallow_exceptions(
+    open_db: Callable[..., DB], backend: Backend, place: Place
+) -> None:
     db = open_db()
 
     def fail_inside() -> None:
         with db:
-            db.write_queue_message("key", "value")
+            db.write_queue_message("key", "value", backend=backend.name)
             raise KeyError("mine")
 
     with pytest.raises(KeyError, match="mine"):
         fail_inside()
-    assert db.read_message("key") == "value"
+    assert place.everything() == {"key": "value"}

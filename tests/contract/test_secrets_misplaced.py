@@ -64,7 +64,7 @@ def test_a_number_out_of_range_is_shown() -> None:
 )
 def test_the_text_of_a_key_given_for_its_path_is_not_shown(name: str, text: str, tmp_path: Path) -> None:
     there = tmp_path / "there.pem"
-    there.write_text("x")
+    there.write_text("-----BEGIN CERTIFICATE-----\n-----BEGIN PRIVATE KEY-----\n")
     shown = refused({"etcd": {"cert_file": str(there), "key_file": str(there), name: text}})
     assert f"etcd.{name}: expected the path of a file" in shown
     assert KEY not in shown

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from TetherDB import DB, BackendError
 
+from .place import IMPATIENT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+    from contextlib import AbstractContextManager
 
     from .backends import Backend
+    from .place import Place
 
 
 def test_write_message_gives_true_once_the_backend_has_it(db: DB, backend: Backend) -> None:
@@ -20,11 +26,9 @@ def test_write_message_gives_true_once_the_backend_has_it(db: DB, backend: Backe
     assert db.read_message("k", "b", backend.name) == {"a": 1}
 
 
-def test_write_message_is_in_the_file_when_it_returns(
-    open_db: Callable[..., DB], stored: Callable[[], dict[bytes, bytes]]
-) -> None:
-    open_db().write_message("k", {"a": 1}, "b")
-    assert stored() == {b"b:k": b'{"a": 1}'}
+def test_the_backend_has_it_when_write_message_returns(db: DB, backend: Backend, place: Place) -> None:
+    db.write_message("k", {"a": 1}, "b", backend.name)
+    assert place.everything() == {"b:k": '{"a": 1}'}
 
 
 def test_write_message_replaces_what_was_there(db: DB, backend: Backend) -> None:
@@ -34,30 +38,51 @@ def test_write_message_replaces_what_was_there(db: DB, backend: Backend) -> None
     assert db.list_keys(backend=backend.name)["keys"] == ["k"]
 
 
-def test_write_message_with_queue_gives_true_once_it_is_queued(open_db: Callable[..., DB]) -> None:
-    db = open_db(queue_batch={"timeout": 60})
-    assert db.write_message("k", "v", queue=True) is True
-    assert db.stats()["local"]["pending"] == 1
-    assert db.read_message("k") is None
+def test_write_message_with_queue_gives_true_once_it_is_queued(
+    open_db: Callable[..., DB], backend: Backend
+) -> None:
+    db, on = open_db(queue_batch={"timeout": 60}), backend.name
+    assert db.write_message("k", "v", "b", on, True) is True
+    assert db.stats()[on]["pending"] == 1
+    assert db.read_message("k", "b", on) is None
     db.flush()
-    assert db.read_message("k") == "v"
+    assert db.read_message("k", "b", on) == "v"
 
 
-def test_write_queue_message_gives_true_once_it_is_queued(open_db: Callable[..., DB]) -> None:
-    db = open_db(queue_batch={"timeout": 60})
-    assert db.write_queue_message("k", "v", "b") is True
-    assert db.stats()["local"]["pending"] == 1
-    assert db.read_message("k", "b") is None
+def test_write_queue_message_gives_true_once_it_is_queued(
+    open_db: Callable[..., DB], backend: Backend, place: Place
+) -> None:
+    db, on = open_db(queue_batch={"timeout": 60}), backend.name
+    assert db.write_queue_message("k", {"a": 1}, "b", on) is True
+    assert db.stats()[on]["pending"] == 1
+    assert db.read_message("k", "b", on) is None
     db.flush()
-    assert db.read_message("k", "b") == "v"
+    assert db.read_message("k", "b", on) == {"a": 1}
+    assert place.everything() == {"b:k": '{"a": 1}'}
+
+
+def test_queueing_does_not_wait_for_the_backend(
+    open_db: Callable[..., DB], backend: Backend, outage: Callable[[], AbstractContextManager[None]]
+) -> None:
+    db, on = open_db(queue_batch={"retry": {"initial": 0.01, "max": 0.02}}), backend.name
+    db.write_message("before", "v", backend=on)
+    with outage():
+        begun = time.monotonic()
+        for number in range(100):
+            db.write_queue_message(f"{number:03}", "v", backend=on)
+        # One call would already wait longer than that.
+        assert time.monotonic() - begun < IMPATIENT / 2
+        assert db.stats()[on]["pending"] == 100
+    db.flush()
+    assert len(db.list_keys(200, backend=on)["keys"]) == 101
 
 
 def test_write_queue_message_starts_the_worker_by_itself(
-    open_db: Callable[..., DB], eventually: Callable[[Callable[[], object]], None]
+    open_db: Callable[..., DB], backend: Backend, eventually: Callable[[Callable[[], object]], None]
 ) -> None:
     db = open_db()
-    db.write_queue_message("k", "v")
-    eventually(lambda: db.read_message("k") == "v")
+    db.write_queue_message("k", "v", backend=backend.name)
+    eventually(lambda: db.read_message("k", backend=backend.name) == "v")
 
 
 def test_read_message_gives_none_for_a_key_that_does_not_exist(db: DB, backend: Backend) -> None:
@@ -99,6 +124,27 @@ def test_update_message_with_the_same_value_is_a_replacement_too(db: DB, backend
     assert db.update_message("k", "v", backend=backend.name) is True
 
 
+def test_update_message_is_atomic(open_db: Callable[..., DB], backend: Backend) -> None:
+    one, other, on = open_db(), open_db(), backend.name
+    for turn in range(40):
+        one.write_message("k", "first", backend=on)
+        with ThreadPoolExecutor() as threads:
+            deleted = threads.submit(other.delete_message, "k", backend=on)
+            one.update_message("k", f"update {turn}", backend=on)
+        # Before or after: a key that was deleted is not there again.
+        assert deleted.result() is True
+        assert one.read_message("k", backend=on) is None
+
+
+def test_one_of_many_deletes_finds_the_key(open_db: Callable[..., DB], backend: Backend) -> None:
+    handles, on = [open_db() for _ in range(4)], backend.name
+    for _ in range(10):
+        handles[0].write_message("k", "v", backend=on)
+        with ThreadPoolExecutor() as threads:
+            found = [threads.submit(db.delete_message, "k", backend=on) for db in handles]
+        assert sorted(future.result() for future in found) == [False, False, False, True]
+
+
 def test_delete_message_gives_whether_the_key_existed(db: DB, backend: Backend) -> None:
     assert db.delete_message("k", "b", backend.name) is False
     db.write_message("k", "v", "b", backend.name)
@@ -131,7 +177,27 @@ def test_ping_gives_the_seconds_of_a_round_trip(db: DB, backend: Backend) -> Non
     assert 0 <= db.ping(backend.name) < 60
 
 
-def test_ping_raises_what_is_wrong(open_db: Callable[..., DB], path: Path) -> None:
-    path.mkdir()
-    with pytest.raises(BackendError, match="local"):
-        open_db().ping()
+def test_ping_raises_what_is_wrong(broken: Callable[..., DB], backend: Backend) -> None:
+    with pytest.raises(BackendError, match=f"{backend.name} backend") as caught:
+        broken().ping(backend.name)
+    assert caught.value.backend == backend.name
+
+
+def test_ping_is_a_round_trip(
+    open_db: Callable[..., DB], backend: Backend, stall: Callable[[], AbstractContextManager[None]]
+) -> None:
+    db = open_db()
+    seconds: list[float] = []
+    thread = threading.Thread(target=lambda: seconds.append(db.ping(backend.name)))
+    with stall():
+        thread.start()
+        time.sleep(0.2)
+        assert seconds == []
+    thread.join(60)
+    assert 0.15 < seconds[0] < 60
+
+
+def test_ping_writes_nothing(db: DB, backend: Backend, place: Place) -> None:
+    db.ping(backend.name)
+    assert place.everything() == {}
+    assert db.list_keys(backend=backend.name)["keys"] == []

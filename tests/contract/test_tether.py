@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from TetherDB import DB
+from TetherDB import DB, BackendError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .backends import Backend
+    from .place import Place
 
 
 def test_tether_with_arguments_stores_what_the_function_returns_and_gives_true(
@@ -38,9 +39,7 @@ def test_tether_with_arguments_by_name(db: DB, backend: Backend) -> None:
     assert db.read_message("bob", "users", backend.name) == "text"
 
 
-def test_tether_bare_takes_the_defaults(open_db: Callable[..., DB]) -> None:
-    db = open_db()
-
+def test_tether_bare_takes_the_defaults(db: DB) -> None:
     @db.tether
     def create(name: str) -> dict[str, Any]:
         return {"key": name, "value": "text"}
@@ -49,9 +48,7 @@ def test_tether_bare_takes_the_defaults(open_db: Callable[..., DB]) -> None:
     assert db.read_message("carol") == "text"
 
 
-def test_tether_with_empty_parentheses_takes_the_defaults(open_db: Callable[..., DB]) -> None:
-    db = open_db()
-
+def test_tether_with_empty_parentheses_takes_the_defaults(db: DB) -> None:
     @db.tether()
     def create(name: str) -> dict[str, Any]:
         return {"key": name, "value": "text"}
@@ -66,35 +63,37 @@ def test_key_and_queue_are_keyword_only(db: DB) -> None:
         tether("users", True, "local", "key")
 
 
-def test_tether_waits_until_it_is_written_unless_told_otherwise(open_db: Callable[..., DB]) -> None:
+def test_tether_waits_until_it_is_written_unless_told_otherwise(
+    open_db: Callable[..., DB], backend: Backend, place: Place
+) -> None:
     db = open_db(queue_batch={"timeout": 60})
 
-    @db.tether
+    @db.tether(backend=backend.name)
     def create() -> dict[str, Any]:
         return {"key": "k", "value": "v"}
 
     assert create() is True
-    assert db.read_message("k") == "v"
-    assert db.stats()["local"]["accepted"] == 0
+    assert place.everything() == {"k": "v"}
+    assert db.stats()[backend.name]["accepted"] == 0
 
 
 @pytest.mark.parametrize(
     "arguments", [{"wait": False}, {"queue": True}, {"wait": False, "queue": True}], ids=repr
 )
 def test_tether_queues_with_wait_false_or_queue_true(
-    arguments: dict[str, Any], open_db: Callable[..., DB]
+    arguments: dict[str, Any], open_db: Callable[..., DB], backend: Backend
 ) -> None:
-    db = open_db(queue_batch={"timeout": 60})
+    db, on = open_db(queue_batch={"timeout": 60}), backend.name
 
-    @db.tether("b", **arguments)
+    @db.tether("b", backend=on, **arguments)
     def create() -> dict[str, Any]:
         return {"key": "k", "value": "v"}
 
     assert create() is True
-    assert db.stats()["local"]["pending"] == 1
-    assert db.read_message("k", "b") is None
+    assert db.stats()[on]["pending"] == 1
+    assert db.read_message("k", "b", on) is None
     db.flush()
-    assert db.read_message("k", "b") == "v"
+    assert db.read_message("k", "b", on) == "v"
 
 
 def test_without_a_key_a_time_ordered_uuid_of_version_7_is_made(db: DB, backend: Backend) -> None:
@@ -211,9 +210,7 @@ def test_an_async_function_stays_one_and_gives_true_when_awaited(db: DB, backend
     assert db.read_message("alice", "a", backend.name) == {"name": "alice"}
 
 
-def test_an_async_function_can_be_tethered_bare(open_db: Callable[..., DB]) -> None:
-    db = open_db()
-
+def test_an_async_function_can_be_tethered_bare(db: DB) -> None:
     @db.tether
     async def create() -> dict[str, Any]:
         return {"key": "k", "value": "v"}
@@ -222,10 +219,9 @@ def test_an_async_function_can_be_tethered_bare(open_db: Callable[..., DB]) -> N
     assert db.read_message("k") == "v"
 
 
-def test_many_async_functions_can_run_at_once_and_queue(open_db: Callable[..., DB]) -> None:
-    db = open_db()
-
-    @db.tether("a", wait=False)
+@pytest.mark.parametrize("wait", [True, False])
+def test_many_async_functions_can_run_at_once(wait: bool, db: DB, backend: Backend) -> None:
+    @db.tether("a", wait, backend.name)
     async def create(number: int) -> dict[str, Any]:
         await asyncio.sleep(0)
         return {"key": str(number), "value": "v"}
@@ -235,7 +231,7 @@ def test_many_async_functions_can_run_at_once_and_queue(open_db: Callable[..., D
 
     assert asyncio.run(run()) == [True] * 100
     db.flush()
-    assert len(list(db.iter_messages("a"))) == 100
+    assert len(list(db.iter_messages("a", backend.name))) == 100
 
 
 def test_an_async_method_can_be_tethered(db: DB, backend: Backend) -> None:
@@ -294,8 +290,10 @@ def test_what_the_function_raises_passes_through_and_nothing_is_written(db: DB, 
     assert db.list_keys(backend=backend.name)["keys"] == []
 
 
-def test_what_the_function_raises_passes_through_with_errors_log_too(open_db: Callable[..., DB]) -> None:
-    @open_db(errors="log").tether
+def test_what_the_function_raises_passes_through_with_errors_log_too(
+    open_db: Callable[..., DB], backend: Backend
+) -> None:
+    @open_db(errors="log").tether(backend=backend.name)
     def fail() -> dict[str, Any]:
         raise LookupError("mine")
 
@@ -316,14 +314,24 @@ def test_a_callable_object_and_a_partial_can_be_tethered(db: DB, backend: Backen
     assert dict(db.iter_messages(backend=backend.name)) == {"1": "made", "2": "partly"}
 
 
-def test_tethered_functions_work_after_stop(open_db: Callable[..., DB]) -> None:
-    db = open_db()
-
-    @db.tether
+def test_tethered_functions_work_after_stop(db: DB, backend: Backend) -> None:
+    @db.tether(backend=backend.name)
     def create(key: str) -> dict[str, Any]:
         return {"key": key, "value": "v"}
 
     create("1")
     db.stop()
     assert create("2") is True
-    assert db.read_messages(["1", "2"]) == {"1": "v", "2": "v"}
+    assert db.read_messages(["1", "2"], backend=backend.name) == {"1": "v", "2": "v"}
+
+
+def test_what_the_backend_refuses_is_raised_by_the_wrapped_call(
+    broken: Callable[..., DB], backend: Backend
+) -> None:
+    @broken().tether(backend=backend.name)
+    def create() -> dict[str, Any]:
+        return {"key": "k", "value": "v"}
+
+    with pytest.raises(BackendError) as caught:
+        create()
+    assert caught.value.backend == backend.name

@@ -155,7 +155,7 @@ TEXTS = (
 )
 
 
-@settings(deadline=None, max_examples=500, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=250, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=TEXTS)
 @example(text='{"a": 1, "a": 1e400}')
 def test_any_text_reads_as_json_loads_says(text: str, db: DB, backend: Backend) -> None:

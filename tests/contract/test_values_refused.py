@@ -12,8 +12,10 @@ from TetherDB import DB
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from pathlib import Path
 
     from .backends import Backend
+    from .place import Place
 
 WRITES: dict[str, Callable[[DB, Any, str], object]] = {
     "write_message": lambda db, value, backend: db.write_message("k", value, backend=backend),
@@ -147,32 +149,36 @@ def test_a_refused_value_is_not_counted_as_accepted(db: DB, backend: Backend) ->
     assert db.stats()[backend.name]["accepted"] == 0
 
 
-def test_values_nested_100_000_deep_do_not_harm_the_process(
-    run_python: Callable[..., subprocess.CompletedProcess[str]],
+def test_values_nested_50_000_deep_do_not_harm_the_process(
+    run_python: Callable[..., subprocess.CompletedProcess[str]], backend: Backend, place: Place, path: Path
 ) -> None:
     program = """
+import json, os, sys
 from TetherDB import DB
+on, depth = sys.argv[2], 50_000
 value = {}
-for _ in range(100_000):
+for _ in range(depth):
     value = {"a": [value]}
-with DB() as db:
+with DB(json.loads(sys.argv[1])) as db:
     for verb in (db.write_message, db.write_queue_message):
         try:
-            verb("k", value)
+            verb("k", value, backend=on)
         except RecursionError:
             print("refused")
-    text = '{"a":' * 100_000 + "1" + "}" * 100_000
-    db.write_message("deep", text)
+    text = '{"a":' * depth + "1" + "}" * depth
+    db.write_message("deep", text, backend=on)
     try:
-        found = db.read_message("deep")
+        found = db.read_message("deep", backend=on)
         print(found == text or isinstance(found, dict))
     except RecursionError:
         print(True)
-    print(db.list_messages()["messages"] == [text])
-import os
-os._exit(0)  # Python itself may need long to free such a structure.
+    print(db.list_messages(backend=on)["messages"] == [text])
+sys.stdout.flush()
+# Python itself may need long to free such a structure.
+os._exit(0)
 """
-    done = run_python(program.replace("import os\nos._exit", "import os, sys\nsys.stdout.flush()\nos._exit"))
+    config = {"local": {"filepath": str(path)}, **place.config}
+    done = run_python(program, json.dumps(config), backend.name)
     assert done.stdout.split() == ["refused", "refused", "True", "True"], done.stderr
     assert done.returncode == 0
 

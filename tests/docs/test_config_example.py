@@ -14,6 +14,9 @@ from TetherDB import DB
 if TYPE_CHECKING:
     import pytest
 
+    from servers.dynamodb import DynamoDb
+    from servers.etcd import EtcdServer
+
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "config.example.json"
 
@@ -70,3 +73,41 @@ def test_it_names_every_key_of_the_local_backend_and_the_queue() -> None:
     queue = {"size", "timeout", "max_pending", "max_pending_bytes", "when_full", "retry", "exit_timeout"}
     assert queue == config["queue_batch"].keys()
     assert {"initial", "max", "give_up_after"} == config["queue_batch"]["retry"].keys()
+
+
+def test_its_remote_sections_lead_to_the_servers_of_docker_compose() -> None:
+    config = example()
+    assert (config["etcd"]["host"], config["etcd"]["port"]) == ("localhost", 2379)
+    assert config["dynamodb"]["endpoint_url"] == "http://localhost:8000"
+    assert set(config["dynamodb"]) == {
+        "table_name",
+        "region",
+        "endpoint_url",
+        "create_table",
+        "consistent_read",
+        "timeout",
+    }
+    assert set(config["etcd"]) == {"host", "port", "use_ssl", "timeout"}
+
+
+def test_every_section_of_it_stores(
+    clean_etcd: EtcdServer,
+    dynamodb: DynamoDb,
+    documented_dynamodb: object,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = example()
+    # Where the servers are, and nothing else.
+    config["etcd"]["port"] = clean_etcd.port
+    config["dynamodb"]["endpoint_url"] = dynamodb.url
+    with DB(config) as db:
+        for backend in ("local", "etcd", "dynamodb"):
+            assert db.write_message("direct", {"a": 1}, bucket="example", backend=backend)
+            assert db.write_queue_message("queued", {"a": 2}, bucket="example", backend=backend)
+        db.flush()
+        for backend in ("local", "etcd", "dynamodb"):
+            found = db.read_messages(["direct", "queued"], bucket="example", backend=backend)
+            assert found == {"direct": {"a": 1}, "queued": {"a": 2}}
+    clean_etcd.etcdctl.clear()

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 
 import TetherDB
-from TetherDB import DB
+from TetherDB import DB, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -64,8 +64,23 @@ def test_every_key_of_the_configuration_is_documented() -> None:
     for path in paths(config):
         section, _, key = path.partition(".")
         assert f"`{key or section}`" in page, path
-        if section in {"local", "queue_batch", "logging", "errors"}:
-            assert f"`{path}`" in README, path
+        assert f"`{path}`" in README, path
+
+
+@pytest.mark.parametrize("section", ["dynamodb", "etcd"])
+def test_every_key_of_a_remote_section_is_documented(section: str) -> None:
+    # The engine names all that it knows where nothing is like a key.
+    with pytest.raises(ConfigError) as told:
+        DB({section: {"x" * 40: 1}})
+    known = re.search(r"Known here: (.*)\.", str(told.value))
+    assert known is not None
+    keys = known[1].split(", ")
+    assert len(keys) >= 7
+    pages = [ROOT / "docs" / "configuration.md", ROOT / "docs" / f"{section}.md"]
+    for key in keys:
+        assert f"`{section}.{key}`" in README, key
+        for page in pages:
+            assert f"`{key}`" in page.read_text(encoding="utf-8"), (page.name, key)
 
 
 def test_the_accounts_are_documented() -> None:

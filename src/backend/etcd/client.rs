@@ -76,7 +76,9 @@ impl Etcd {
         operations: impl Fn() -> Vec<TxnOp> + Sync,
     ) -> Result<Answer<TxnResponse>, Failure> {
         let mut unsure = None;
-        let weight = keys.iter().map(|key| key.len()).sum::<usize>() + size;
+        // In the comparison and, with a condition, in that and in the look at what failed.
+        let times = if condition.is_some() { 3 } else { 1 };
+        let weight = times * keys.iter().map(|key| key.len()).sum::<usize>() + size;
         // Keys so large that they do not fit in twice travel without the guard.
         let mut guarded = weight <= MOST_BYTES - OVERHEAD;
         for round in 0.. {

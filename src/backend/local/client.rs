@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{params, params_from_iter};
+use rusqlite::{ErrorCode, params, params_from_iter};
 
 use super::error;
 use super::file::{self, Claim, FileId};
@@ -155,7 +155,22 @@ impl Connection {
             self.sqlite
                 .prepare_cached(&WRITE_MANY)
                 .and_then(|mut statement| statement.execute(params_from_iter(values)))
-                .map_err(|cause| fail(chunk, cause))?;
+                .or_else(|cause| {
+                    if cause.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+                        return Err(fail(chunk, cause));
+                    }
+                    // The file itself refuses one of them: alone it tells which. All is undone either way.
+                    for message in chunk {
+                        self.sqlite
+                            .prepare_cached(WRITE)
+                            .and_then(|mut write| {
+                                write
+                                    .execute((message.key().as_bytes(), message.value().as_bytes()))
+                            })
+                            .map_err(|cause| fail(&[message], cause))?;
+                    }
+                    Err(fail(chunk, cause))
+                })?;
         }
         if chunks.remainder().is_empty() {
             return Ok(());

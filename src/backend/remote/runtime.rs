@@ -31,11 +31,14 @@ fn shared() -> io::Result<Arc<Shared>> {
         {
             return Ok(Arc::clone(shared));
         }
+        // What the library sets up once for the process must not be half done in a child.
+        let inside = process::enter();
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("tetherdb-io")
             .enable_all()
             .build()?;
+        drop(inside);
         let new = Arc::new(Shared {
             runtime,
             generation: process::generation(),

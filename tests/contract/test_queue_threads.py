@@ -12,10 +12,13 @@ from TetherDB import DB
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .backends import Backend
+    from .place import Place
+
     History = Callable[[str], list[str | None]]
 
 THREADS = 8
-TURNS = 400
+TURNS = 60
 
 
 def together(work: Callable[[int], object], count: int = THREADS) -> None:
@@ -45,33 +48,32 @@ def together(work: Callable[[int], object], count: int = THREADS) -> None:
     ids=repr,
 )
 def test_nothing_that_many_threads_queue_is_lost(
-    queue_batch: dict[str, Any], open_db: Callable[..., DB], stored: Callable[[], dict[bytes, bytes]]
+    queue_batch: dict[str, Any], open_db: Callable[..., DB], backend: Backend, place: Place
 ) -> None:
     db = open_db(queue_batch=queue_batch)
 
     def work(number: int) -> None:
         for turn in range(TURNS):
-            assert db.write_queue_message(f"{number} {turn}", f"{number * turn}") is True
+            key, value = f"{number} {turn}", f"{number * turn}"
+            assert db.write_queue_message(key, value, backend=backend.name) is True
 
     together(work)
     db.stop()
-    assert stored() == {
-        f"{number} {turn}".encode(): f"{number * turn}".encode()
-        for number in range(THREADS)
-        for turn in range(TURNS)
+    assert place.everything() == {
+        f"{number} {turn}": f"{number * turn}" for number in range(THREADS) for turn in range(TURNS)
     }
-    assert db.stats()["local"]["delivered"] == THREADS * TURNS
+    assert db.stats()[backend.name]["delivered"] == THREADS * TURNS
 
 
 @pytest.mark.parametrize("queue_batch", [{}, {"size": 3}, {"max_pending": 5}], ids=repr)
 def test_the_order_of_each_threads_messages_of_a_key_is_kept(
-    queue_batch: dict[str, Any], history: History, open_db: Callable[..., DB]
+    queue_batch: dict[str, Any], history: History, open_db: Callable[..., DB], backend: Backend
 ) -> None:
     db = open_db(queue_batch=queue_batch)
 
     def work(number: int) -> None:
         for turn in range(TURNS):
-            db.write_queue_message(f"key {turn % 3}", f"{number} {turn}")
+            db.write_queue_message(f"key {turn % 3}", f"{number} {turn}", backend=backend.name)
 
     together(work)
     db.stop()
@@ -84,42 +86,47 @@ def test_the_order_of_each_threads_messages_of_a_key_is_kept(
 
 
 def test_what_one_thread_wrote_before_another_began_comes_first(
-    history: History, open_db: Callable[..., DB]
+    history: History, open_db: Callable[..., DB], backend: Backend
 ) -> None:
     db = open_db(queue_batch={"size": 3})
     for number in range(50):
-        thread = threading.Thread(target=db.write_queue_message, args=("k", str(number)))
+        thread = threading.Thread(target=db.write_queue_message, args=("k", str(number), "", backend.name))
         thread.start()
         thread.join()
     db.stop()
     assert history("k") == [str(number) for number in range(50)]
 
 
-def test_producers_flushers_and_readers_share_one_handle(open_db: Callable[..., DB]) -> None:
-    db = open_db(queue_batch={"max_pending": 100})
+def test_producers_flushers_and_readers_share_one_handle(
+    open_db: Callable[..., DB], backend: Backend
+) -> None:
+    db, on = open_db(queue_batch={"max_pending": 100}), backend.name
 
     def work(number: int) -> None:
-        for turn in range(100):
-            kind = (number + turn) % 4
+        for turn in range(40):
+            kind, key = (number + turn) % 4, f"{number} {turn}"
             if kind == 0:
                 db.flush()
             elif kind == 1:
-                db.list_keys(50)
+                db.list_keys(50, backend=on)
                 db.stats()
             elif kind == 2:
-                assert db.write_queue_message(f"{number} {turn}", "v", receipt=True).wait() is True
-                assert db.read_message(f"{number} {turn}") == "v"
+                assert db.write_queue_message(key, "v", backend=on, receipt=True).wait() is True
+                assert db.read_message(key, backend=on) == "v"
             else:
-                db.write_queue_message(f"{number} {turn}", "v")
+                db.write_queue_message(key, "v", backend=on)
 
     together(work)
     db.stop()
-    assert len(db.list_keys(10_000)["keys"]) == THREADS * 50
+    assert len(db.list_keys(10_000, backend=on)["keys"]) == THREADS * 20
 
 
-def test_the_first_messages_of_many_threads_start_one_worker(open_db: Callable[..., DB]) -> None:
-    for _ in range(20):
+def test_the_first_messages_of_many_threads_start_one_worker(
+    open_db: Callable[..., DB], backend: Backend
+) -> None:
+    on = backend.name
+    for _ in range(10):
         db = open_db(queue_batch={"size": 1})
-        together(lambda number, db=db: db.write_queue_message(str(number), "v"))  # type: ignore[misc]
+        together(lambda number, db=db: db.write_queue_message(str(number), "v", backend=on))  # type: ignore[misc]
         db.stop()
-        assert db.stats()["local"]["delivered"] == THREADS
+        assert db.stats()[on]["delivered"] == THREADS
