@@ -290,14 +290,14 @@ def test_a_stopped_handle_has_no_connection(proxy: FaultProxy, connect: Callable
 
 
 @on_linux
-def test_the_system_sees_no_connection_after_stop(clean_etcd: EtcdServer, connect: Callable[..., DB]) -> None:
-    dbs = [connect(clean_etcd.section()) for _ in range(5)]
+def test_the_system_sees_no_connection_after_stop(own_etcd: EtcdServer, connect: Callable[..., DB]) -> None:
+    dbs = [connect(own_etcd.section()) for _ in range(5)]
     for db in dbs:
         works(db)
-    assert established(clean_etcd.port) >= 5
+    assert established(own_etcd.port) >= 5
     for db in dbs:
         db.stop()
-    until_closed(lambda: established(clean_etcd.port))
+    until_closed(lambda: established(own_etcd.port))
 
 
 @on_linux

@@ -29,7 +29,7 @@ use aws_smithy_http_client::{Builder, Connector};
 use super::error::{Failure, Next};
 use crate::config::DynamodbConfig;
 use crate::error::{Error, Kind, Result};
-use crate::{process, wait};
+use crate::wait;
 
 /// How long the metadata service of an instance may take; where there is none, nobody answers at all, and a
 /// missing region shall be told within a second.
@@ -217,8 +217,6 @@ fn no_credentials(config: &DynamodbConfig, cause: &CredentialsError) -> Failure 
 /// speak, never goes through one, and this machine is not looked for there.
 fn http_client(proxy: ProxyConfig) -> SharedHttpClient {
     Builder::new().build_with_connector_fn(move |settings, components| {
-        // The first one sets up TLS for the process, which must not be half done in a child of `fork`.
-        let _inside = process::enter();
         let mut connector = Connector::builder();
         connector.set_connector_settings(settings.cloned());
         connector.set_sleep_impl(components.and_then(RuntimeComponents::sleep_impl));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::runtime::gated;
 use super::{Client, Fault, Most, Part};
 use crate::backend::Failures;
 use crate::error::{Error, Result};
@@ -279,7 +280,7 @@ async fn each<T, F>(
         {
             let count = range.len();
             let request = request(range);
-            running.spawn(async move { (count, request.await) });
+            running.spawn(async move { (count, gated(request).await) });
         }
         match running.join_next().await {
             None => return,

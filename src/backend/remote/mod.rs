@@ -219,7 +219,10 @@ impl<C: Client> Backend for Remote<C> {
         match runtime::get(self.name()) {
             Ok(runtime) => {
                 let client = Arc::clone(&self.0);
-                runtime.spawn(async move { done.complete(bulk::send(&client, batch).await) });
+                runtime.spawn(async move {
+                    let failures = runtime::gated(bulk::send(&client, batch)).await;
+                    done.complete(failures);
+                });
             }
             Err(error) => {
                 let failures = (0..batch.len()).map(|at| (at, error.clone()));

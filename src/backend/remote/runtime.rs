@@ -1,7 +1,8 @@
 //! The one tokio runtime of the process, and how a blocking verb waits for what it does.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex};
 
 use arc_swap::ArcSwapOption;
@@ -76,6 +77,17 @@ pub(super) fn get(backend: BackendName) -> Result<Handle> {
     }
 }
 
+/// Does `work` inside the fork gate, one step at a time: the libraries set up much once for the process, when it is
+/// first needed, and a child must not find that half done. Nothing waits inside.
+pub(super) async fn gated<T>(work: impl Future<Output = T>) -> T {
+    let mut work = pin!(work);
+    poll_fn(move |context| {
+        let _inside = process::enter();
+        work.as_mut().poll(context)
+    })
+    .await
+}
+
 /// Where the outcome of one verb arrives.
 struct Slot<T> {
     outcome: Mutex<Option<Result<T>>>,
@@ -118,7 +130,7 @@ pub(super) fn wait_for<T: Send + 'static>(
         backend,
     };
     get(backend)?.spawn(async move {
-        let outcome = work.await;
+        let outcome = gated(work).await;
         reply.put(outcome);
     });
     let alone = Alone(interrupt);
