@@ -64,7 +64,7 @@ dev: $(VENV)/ready  ## Build the module for development into .venv.
 	@rm -f $(VENV)/installed
 
 bench: $(VENV)/installed  ## Compare with peers; QUICK=1 for a short run.
-	cargo build --release --quiet --example raw_sqlite
+	cargo build --release --quiet --example raw_sqlite --example raw_etcd --example raw_dynamodb
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
 crash: dev  ## The long crash tests: 200 SIGKILLs and 200 exits in the middle of work.
