@@ -174,10 +174,12 @@ impl Way {
             }
             Ok(connected)
         });
-        let connected = match prepared.await {
-            Ok(prepared) => prepared?,
-            Err(_) => return Err(self.no_answer(None)),
+        let Ok(prepared) = prepared.await else {
+            let connected = wait::lock(&self.connected).clone();
+            let place = connected.as_ref().map(|connected| connected.place.as_str());
+            return Err(self.no_answer(place));
         };
+        let connected = prepared?;
         let connected = used.insert(connected);
         // An attempt has all the time there is: one that is given up may still be done, after whatever comes next.
         match timeout_at(deadline, request(connected.client.clone())).await {
