@@ -74,6 +74,14 @@ impl Interrupt for Alone<'_> {
     }
 }
 
+/// Uniform in 0.0..1.0, for pauses. A fresh hasher's seed is random enough to keep clients out of step.
+#[expect(clippy::cast_precision_loss, reason = "53 random bits")]
+pub fn jitter() -> f64 {
+    use std::hash::{BuildHasher, RandomState};
+    let bits = RandomState::new().hash_one(0_u8) >> 11;
+    bits as f64 / (1_u64 << 53) as f64
+}
+
 /// Locks, also after a panic elsewhere: every critical section here leaves its data valid.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)

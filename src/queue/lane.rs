@@ -236,7 +236,7 @@ impl Lane {
                 self.progress.notify_all();
                 return;
             }
-            let (count, bytes) = ledger.settle(batch, failures, now, &mut told, || self.jitter());
+            let (count, bytes) = ledger.settle(batch, failures, now, &mut told, wait::jitter);
             for (waiting, error) in &told.failed {
                 ledger.keep(self.failed(waiting, error), self.config.max_pending.get());
                 let key = quote(waiting.message.key());
@@ -341,17 +341,5 @@ impl Lane {
                 shown(message.value())
             ),
         );
-    }
-
-    /// Uniform in 0.0..1.0. A fresh hasher's seed is random enough to keep clients out of step.
-    #[expect(
-        clippy::unused_self,
-        clippy::cast_precision_loss,
-        reason = "53 random bits"
-    )]
-    fn jitter(&self) -> f64 {
-        use std::hash::{BuildHasher, RandomState};
-        let bits = RandomState::new().hash_one(0_u8) >> 11;
-        bits as f64 / (1_u64 << 53) as f64
     }
 }

@@ -447,6 +447,32 @@ fn a_direct_verb_does_not_wait_for_ever() {
 }
 
 #[test]
+fn direct_verbs_of_one_key_wait_for_each_other_where_work_outlives_its_caller() {
+    let remote = Bench::new(config(10), remote(8));
+    let first = remote.lane.hold(std::iter::once("a"), &Never).unwrap();
+    let second = remote.lane.hold(std::iter::once("a"), &Never).err();
+    assert_eq!(second.unwrap().kind(), Kind::Timeout);
+    drop(first);
+    assert!(remote.lane.hold(std::iter::once("a"), &Never).is_ok());
+    let local = Bench::new(config(10), atomic());
+    let _first = local.lane.hold(std::iter::once("a"), &Never).unwrap();
+    assert!(local.lane.hold(std::iter::once("a"), &Never).is_ok());
+}
+
+#[test]
+fn a_message_that_stop_handed_back_keeps_its_key_closed_until_its_request_has_ended() {
+    let bench = Bench::new(config(1), remote(1));
+    bench.put("a", "old");
+    bench.run();
+    bench.lane.stop(Some(Instant::now()), &Never).unwrap();
+    let early = bench.lane.hold(std::iter::once("a"), &Never).err();
+    assert_eq!(early.unwrap().kind(), Kind::Timeout);
+    assert!(bench.lane.hold(std::iter::once("b"), &Never).is_ok());
+    bench.answer(vec![]);
+    assert!(bench.lane.hold(std::iter::once("a"), &Never).is_ok());
+}
+
+#[test]
 fn stop_hands_back_what_could_not_be_delivered_in_time() {
     let bench = Bench::new(config(1), remote(1));
     bench.put("travels", "1");

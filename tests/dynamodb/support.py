@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 import time
 import traceback
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from at_once import in_threads as in_threads
 from TetherDB import BackendError
 
 if TYPE_CHECKING:
@@ -107,29 +107,6 @@ class GivenUp(list[tuple[str, object, str, Exception]]):
     def tell(self, key: str, value: object, backend: str, error: Exception) -> None:
         """One message that was given up."""
         self.append((key, value, backend, error))
-
-
-def in_threads(*works: Callable[[], object]) -> list[Any]:
-    """Runs them at the same moment; gives what they gave, or raises what one of them raised."""
-    gate = threading.Barrier(len(works))
-    outcomes: list[Any] = [None] * len(works)
-    errors: list[BaseException] = []
-
-    def run(at: int, work: Callable[[], object]) -> None:
-        gate.wait()
-        try:
-            outcomes[at] = work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(at, work)) for at, work in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return outcomes
 
 
 def written(stub: DynamoDBStub, keys: Mapping[str, object]) -> Counter[int]:

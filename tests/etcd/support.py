@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from at_once import in_threads as in_threads
 from TetherDB import BackendError
 
 if TYPE_CHECKING:
@@ -116,29 +117,6 @@ def shown(error: BaseException) -> str:
             texts += [str(following), repr(following), repr(arguments), repr(vars(following))]
             left += [following.__cause__, following.__context__]
     return "\n".join(texts)
-
-
-def in_threads(*works: Callable[[], object]) -> list[Any]:
-    """Runs them at the same moment; gives what each gave, or raises what one of them raised."""
-    gate = threading.Barrier(len(works))
-    outcomes: list[Any] = [None] * len(works)
-    errors: list[BaseException] = []
-
-    def run(at: int, work: Callable[[], object]) -> None:
-        gate.wait()
-        try:
-            outcomes[at] = work()
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(at, work)) for at, work in enumerate(works)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return outcomes
 
 
 def freeze(server: Server) -> None:

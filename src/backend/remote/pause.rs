@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use crate::wait;
+
 /// The pauses of one request.
 pub(in crate::backend) struct Pauses {
     next: Duration,
@@ -22,7 +24,7 @@ impl Pauses {
 
     /// Waits; `false` without waiting when the deadline would pass meanwhile.
     pub(in crate::backend) async fn wait(&mut self) -> bool {
-        let pause = self.next.mul_f64(jitter());
+        let pause = self.next.mul_f64(wait::jitter());
         self.next = self.most.min(self.next * 2);
         let until = Instant::now() + pause;
         if until >= self.deadline {
@@ -31,12 +33,4 @@ impl Pauses {
         sleep_until(until).await;
         true
     }
-}
-
-/// Uniform in 0.0..1.0. A fresh hasher's seed is random enough to keep clients out of step.
-#[expect(clippy::cast_precision_loss, reason = "53 random bits")]
-pub(in crate::backend) fn jitter() -> f64 {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = RandomState::new().hash_one(0_u8) >> 11;
-    bits as f64 / (1_u64 << 53) as f64
 }
