@@ -50,20 +50,19 @@ impl DB {
             )));
         }
         let config = config::read(config, config_file)?;
-        runtime::watch(py)?;
         if config.logging == Logging::Debug {
+            runtime::watch(py)?;
             logging::set_up_debug(py)?;
         }
-        let db = Self {
-            open: ArcSwapOption::from_pointee(Open::new(py, config, on_error)),
-        };
-        let open = db.open(py)?;
+        let open = Arc::new(Open::new(py, config, on_error));
         if open.channel.logs_debug() {
             for line in opened(open.store.config()) {
                 open.channel.log_now(py, Level::Debug, &line)?;
             }
         }
-        Ok(db)
+        Ok(Self {
+            open: ArcSwapOption::new(Some(open)),
+        })
     }
 
     #[doc = include_str!("doc/write_message.txt")]

@@ -37,8 +37,9 @@ impl Open {
 }
 
 impl DB {
-    /// What is open in this process.
+    /// What is open in this process. Every verb begins here, but for queued writes once a worker is there.
     pub(super) fn open(&self, py: Python<'_>) -> PyResult<Arc<Open>> {
+        runtime::watch(py)?;
         let Some(open) = self.open.load_full() else {
             return Err(PyRuntimeError::new_err("this DB is being closed."));
         };

@@ -179,10 +179,11 @@ pub(super) fn watch_fork(py: Python<'_>) -> PyResult<()> {
     )
 }
 
-/// At the first `DB`: asks Python to tell us of its end, and of `fork` for the sake of the log.
+/// At the first verb: asks Python to tell us of its end, and of `fork` for the sake of the log.
 ///
 /// After `import logging`, for two reasons: so that we are asked before logging shuts down, and so that
-/// our hook before `fork` comes before that of logging, which locks what a line may need.
+/// our hook before `fork` comes before that of logging, which locks what a line may need. Not before there is
+/// something to tell: importing logging takes ten times as long as opening a `DB`.
 pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
     static WATCHING: PyOnceLock<()> = PyOnceLock::new();
     let watch = || {
