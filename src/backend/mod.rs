@@ -95,6 +95,10 @@ pub trait Backend: Send + Sync + 'static {
     /// Makes what was written visible to every reader of the store.
     fn flush(&self, interrupt: &dyn Interrupt) -> Result<()>;
 
+    /// The queue has messages of an earlier process, whose last requests may still be on their way: what can be done
+    /// against their being done later is done before the next write.
+    fn take_over(&self) {}
+
     /// Closes connections; the next verb opens what it needs.
     fn close(&self);
 }

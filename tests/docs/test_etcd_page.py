@@ -279,8 +279,22 @@ def test_a_new_connection_costs_what_the_page_says(clean_etcd: EtcdServer) -> No
     assert cost(clean_etcd, write) == {"Range": 1, "Txn": 2}
 
 
+def test_the_first_change_of_many_keys_costs_what_the_page_says(clean_etcd: EtcdServer) -> None:
+    db = open_db(clean_etcd.section())
+    db.ping("etcd")
+
+    def write() -> None:
+        db.write_messages({"a": "1", "b": "2"}, **ON_ETCD)
+
+    assert "The first change of many keys costs one `Txn` more" in section(PAGE, "What a verb costs")
+    assert cost(clean_etcd, write) == {"Txn": 2}
+    assert cost(clean_etcd, write) == {"Txn": 1}
+
+
 def test_a_batch_of_the_queue_is_a_transaction(clean_etcd: EtcdServer) -> None:
     db = open_db(clean_etcd.section(), size=1000, timeout=10)
+    # The first change of many keys asks for the fence.
+    db.write_messages({"a": "1", "b": "2"}, **ON_ETCD)
     before = requests(clean_etcd)
     for number in range(256):
         db.write_queue_message(f"{number:03}", "v", **ON_ETCD)

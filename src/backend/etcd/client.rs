@@ -12,6 +12,7 @@ use etcd_client::{
 
 use super::call::{Answer, Cluster};
 use super::error::{About, Failure};
+use super::fence::{self, Fence};
 use crate::backend::remote::{Client, Fault, List, Most, Part};
 use crate::backend::{Failures, Page};
 use crate::config::EtcdConfig;
@@ -45,6 +46,7 @@ pub(super) struct Etcd {
     cluster: Cluster,
     /// The latest revision of the store that an answer has told.
     revision: AtomicI64,
+    fence: Fence,
 }
 
 impl Etcd {
@@ -52,6 +54,7 @@ impl Etcd {
         Self {
             cluster: Cluster::new(config),
             revision: AtomicI64::new(0),
+            fence: Fence::default(),
         }
     }
 
@@ -66,8 +69,9 @@ impl Etcd {
     ///
     /// A request may lie in a server that is frozen, or on a slow way, be given up and done again, and come to life
     /// much later (etcd #8327). So that it cannot undo what was written since, it is bound to what was known when it
-    /// was sent: the keys must not have changed after the latest revision seen. Only a key that was deleted since has
-    /// no revision to tell.
+    /// was sent. One key is bound to its own revision: it must not have changed after the latest revision seen. Only a
+    /// key that was deleted since has no revision to tell. Many are bound to the fence, since comparing each of them
+    /// costs the server a look-up each.
     async fn change(
         &self,
         keys: &[&[u8]],
@@ -75,6 +79,13 @@ impl Etcd {
         condition: Option<Compare>,
         operations: impl Fn() -> Vec<TxnOp> + Sync,
     ) -> Result<Answer<TxnResponse>, Failure> {
+        // What is on its way must come before this, or never.
+        let many = keys.len() > 1 && condition.is_none();
+        if self.fence.raise_if_due(&self.cluster, many).await? && many {
+            let done = self.fence.change(&self.cluster, operations).await?;
+            self.note(done.answer.header());
+            return Ok(done);
+        }
         let mut unsure = None;
         // In the comparison and, with a condition, in that and in the look at what failed.
         let times = if condition.is_some() { 3 } else { 1 };
@@ -164,7 +175,7 @@ impl Client for Etcd {
         }
     }
 
-    /// The key stands in a comparison, too.
+    /// The key stands in a comparison, too, where the user has no right to the fence.
     fn size(&self, message: &Message) -> usize {
         message.key().len() + message.size()
     }
@@ -286,6 +297,9 @@ impl Client for Etcd {
                 revision = answer.header().map_or(0, ResponseHeader::revision);
             }
             for found in answer.kvs() {
+                if found.key() == fence::KEY {
+                    continue;
+                }
                 bytes += found.key().len() + found.value().len();
                 let text = if list.values {
                     value_of(found)?
@@ -298,8 +312,8 @@ impl Client for Etcd {
             if !more || answer.kvs().is_empty() || entries.len() >= list.limit {
                 return Ok(Page { entries, more });
             }
-            if let Some((last, _)) = entries.last() {
-                start = just_after(last.as_bytes());
+            if let Some(last) = answer.kvs().last() {
+                start = just_after(last.key());
             }
             let average = (bytes / entries.len().max(1)).max(1);
             want = (PAGE_BYTES / average).clamp(1, LARGEST_PAGE);
@@ -319,6 +333,10 @@ impl Client for Etcd {
             Err(failure) => return Err(failure.into()),
         }
         Ok(())
+    }
+
+    fn take_over(&self) {
+        self.fence.make_due();
     }
 
     fn close(&self) {

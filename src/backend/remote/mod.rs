@@ -112,6 +112,9 @@ pub(super) trait Client: Send + Sync + 'static {
     fn list(&self, list: List) -> impl Future<Output = Result<Page>> + Send;
     fn ping(&self) -> impl Future<Output = Result<()>> + Send;
 
+    /// As [`Backend::take_over`].
+    fn take_over(&self) {}
+
     /// Lets go of its connections; the next request opens what it needs.
     fn close(&self);
 }
@@ -234,6 +237,10 @@ impl<C: Client> Backend for Remote<C> {
     /// A write that was acknowledged is there for every reader.
     fn flush(&self, _: &dyn Interrupt) -> Result<()> {
         Ok(())
+    }
+
+    fn take_over(&self) {
+        self.0.take_over();
     }
 
     fn close(&self) {
