@@ -86,6 +86,17 @@ impl Error {
         }))
     }
 
+    /// An error as it was, from its own whole text.
+    pub fn restored(kind: Kind, backend: BackendName, retryable: bool, text: &str) -> Self {
+        Self(Arc::new(Inner {
+            kind,
+            backend: Some(backend),
+            retryable,
+            text: text.to_owned(),
+            failed: Vec::new(),
+        }))
+    }
+
     /// A signal ended the wait.
     pub fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")

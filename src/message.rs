@@ -77,6 +77,11 @@ impl Message {
         Self::from_parts(&text, key.len())
     }
 
+    /// Key and value together, as in [`Self::from_parts`].
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
     /// The stored key, bucket included.
     pub fn key(&self) -> &str {
         &self.text[..self.key_len]

@@ -54,7 +54,11 @@ impl DB {
             runtime::watch(py)?;
             logging::set_up_debug(py)?;
         }
-        let open = Arc::new(Open::new(py, config, on_error));
+        if config.queue.journal.is_some() {
+            // What is found in it is sent at once.
+            runtime::watch(py)?;
+        }
+        let open = Arc::new(Open::new(py, config, on_error, false)?);
         if open.channel.logs_debug() {
             for line in opened(open.store.config()) {
                 open.channel.log_now(py, Level::Debug, &line)?;
@@ -386,7 +390,9 @@ impl DB {
     ) -> PyResult<Bound<'py, PyList>> {
         let list = || {
             let name = Self::some_backend(backend)?;
-            let failed = self.run(py, |store, _| store.failed_messages(name))?;
+            let failed = self.run(py, |store, interrupt| {
+                store.failed_messages(name, interrupt)
+            })?;
             Self::handed_back(py, &failed)
         };
         self.settle(py, "failed_messages", list(), || PyList::empty(py))
@@ -397,7 +403,7 @@ impl DB {
     fn retry_failed(&self, py: Python<'_>, backend: Optional<'_, '_>) -> PyResult<usize> {
         let retry = || {
             let name = Self::some_backend(backend)?;
-            self.run(py, |store, _| store.retry_failed(name))
+            self.run(py, |store, interrupt| store.retry_failed(name, interrupt))
         };
         self.settle(py, "retry_failed", retry(), || 0)
     }
@@ -407,14 +413,14 @@ impl DB {
     fn drop_failed(&self, py: Python<'_>, backend: Optional<'_, '_>) -> PyResult<usize> {
         let drop = || {
             let name = Self::some_backend(backend)?;
-            self.run(py, |store, _| store.drop_failed(name))
+            self.run(py, |store, interrupt| store.drop_failed(name, interrupt))
         };
         self.settle(py, "drop_failed", drop(), || 0)
     }
 
     #[doc = include_str!("doc/start.txt")]
     fn start(&self, py: Python<'_>) -> PyResult<()> {
-        let start = self.run(py, |store, _| store.start());
+        let start = self.run(py, |store, interrupt| store.start(interrupt));
         self.settle(py, "start", start, || ())
     }
 
@@ -480,7 +486,8 @@ impl DB {
 
     fn __enter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
         let py = slf.py();
-        slf.get().run(py, |store, _| store.start())?;
+        slf.get()
+            .run(py, |store, interrupt| store.start(interrupt))?;
         Ok(slf)
     }
 

@@ -27,12 +27,20 @@ pub(super) struct Open {
 }
 
 impl Open {
-    pub(super) fn new(py: Python<'_>, config: Config, on_error: Option<Py<PyAny>>) -> Self {
+    /// `forked`: the handle was open already in the process that this one was forked from.
+    pub(super) fn new(
+        py: Python<'_>,
+        config: Config,
+        on_error: Option<Py<PyAny>>,
+        forked: bool,
+    ) -> PyResult<Self> {
         let channel = Channel::new(py, config.logging, on_error);
         let sender = Arc::new(Sender(Arc::clone(&channel)));
         // Detached, since opening passes the fork gate: whoever forks holds it and waits for us.
-        let store = py.detach(|| Store::open(config, sender));
-        Self { store, channel }
+        let store = runtime::detached(py, |interrupt| {
+            Store::open(config, sender, forked, interrupt)
+        })?;
+        Ok(Self { store, channel })
     }
 }
 
@@ -49,7 +57,7 @@ impl DB {
         // After `fork`: a store of this process's own. The inherited one is the parent's, and is neither
         // used nor closed.
         let on_error = open.channel.on_error(py);
-        let new = Arc::new(Open::new(py, open.store.config().clone(), on_error));
+        let new = Arc::new(Open::new(py, open.store.config().clone(), on_error, true)?);
         // Another thread of the child may have been faster: then its store is the one.
         let seen = self.open.compare_and_swap(&open, Some(Arc::clone(&new)));
         let current = arc_swap::Guard::into_inner(seen);

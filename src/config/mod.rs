@@ -138,6 +138,28 @@ pub struct QueueConfig {
     pub retry: RetryConfig,
     /// How long the end of the program may take to deliver.
     pub exit_timeout: Duration,
+    /// Where queued messages are kept until they are delivered, if not in memory alone.
+    pub journal: Option<JournalConfig>,
+}
+
+/// `queue_batch.journal` and `journal_sync`.
+#[derive(Debug, Clone)]
+pub struct JournalConfig {
+    /// The file, absolute.
+    pub path: PathBuf,
+    /// What survives a power loss.
+    pub sync: JournalSync,
+}
+
+/// `queue_batch.journal_sync`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum JournalSync {
+    /// A message is on disk before the call returns.
+    Always,
+    /// Within a tenth of a second.
+    Interval,
+    /// When the system sees fit.
+    Never,
 }
 
 /// `queue_batch.when_full`.

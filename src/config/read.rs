@@ -8,8 +8,8 @@ use super::address::address;
 use super::etcd::read_etcd;
 use super::section::Section;
 use super::{
-    Config, DynamodbConfig, ErrorStyle, LocalConfig, Logging, QueueConfig, RetryConfig,
-    Synchronous, Tree, WhenFull,
+    Config, DynamodbConfig, ErrorStyle, JournalConfig, JournalSync, LocalConfig, Logging,
+    QueueConfig, RetryConfig, Synchronous, Tree, WhenFull,
 };
 
 impl Default for QueueConfig {
@@ -26,6 +26,7 @@ impl Default for QueueConfig {
                 give_up_after: Duration::from_secs(300),
             },
             exit_timeout: Duration::from_secs(10),
+            journal: None,
         }
     }
 }
@@ -88,19 +89,27 @@ pub(super) fn read(tree: Tree, problems: &mut Vec<String>) -> Config {
     let etcd = root.take("etcd");
     let queue = root.take("queue_batch");
     root.finish();
-    Config {
+    let local = local.map_or_else(LocalConfig::default, |given| {
+        read_local(Section::new("local", given.tree, problems))
+    });
+    let config = Config {
         logging,
         errors,
-        local: local.map_or_else(LocalConfig::default, |given| {
-            read_local(Section::new("local", given.tree, problems))
-        }),
+        local,
         dynamodb: dynamodb
             .and_then(|given| read_dynamodb(Section::new("dynamodb", given.tree, problems))),
         etcd: etcd.map(|given| read_etcd(Section::new("etcd", given.tree, problems))),
         queue: queue.map_or_else(QueueConfig::default, |given| {
             read_queue(given.tree, problems)
         }),
+    };
+    let journal = config.queue.journal.as_ref();
+    if journal.is_some_and(|journal| journal.path == config.local.path) {
+        let text =
+            "queue_batch.journal: is the file of local.filepath too. Name a file of its own.";
+        problems.push(text.to_owned());
     }
+    config
 }
 
 fn read_local(mut section: Section<'_>) -> LocalConfig {
@@ -204,13 +213,17 @@ fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {
         "when_full",
         &[("block", WhenFull::Block), ("raise", WhenFull::Raise)],
     );
-    for key in ["journal", "journal_sync"] {
-        if section.discard(key) {
-            section.problem(
-                key,
-                "this version has no journal. Leave it out: queued messages live in memory.",
-            );
-        }
+    let journal = section.path("journal");
+    let sync = section.word(
+        "journal_sync",
+        &[
+            ("always", JournalSync::Always),
+            ("interval", JournalSync::Interval),
+            ("never", JournalSync::Never),
+        ],
+    );
+    if journal.is_none() && sync.is_some() {
+        section.problem("journal_sync", "needs 'journal': the path of the file.");
     }
     let exit_timeout = section.seconds("exit_timeout", true);
     let retry = section.take("retry");
@@ -225,6 +238,10 @@ fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {
             read_retry(Section::new("queue_batch.retry", given.tree, problems))
         }),
         exit_timeout: exit_timeout.unwrap_or(default.exit_timeout),
+        journal: journal.map(|path| JournalConfig {
+            path: absolute(&path),
+            sync: sync.unwrap_or(JournalSync::Always),
+        }),
     }
 }
 

@@ -218,12 +218,6 @@ impl<'a> Section<'a> {
         self.entries.iter().any(|(name, _)| name == key)
     }
 
-    /// Takes a key that is known of, but not offered; whether it was given.
-    pub(super) fn discard(&mut self, key: &str) -> bool {
-        let at = self.entries.iter().position(|(name, _)| name == key);
-        at.map(|at| self.entries.swap_remove(at)).is_some()
-    }
-
     /// How many problems have been named so far, in all sections.
     pub(super) fn problem_count(&self) -> usize {
         self.problems.len()

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::journal::Fates;
 use super::lane::Lane;
 use super::ledger::Ledger;
 use super::order::Gate;
@@ -39,7 +40,7 @@ impl Lane {
     /// `Timeout` after the backend's patience; `Interrupted`.
     pub fn hold<'k>(
         self: &Arc<Self>,
-        keys: impl Iterator<Item = &'k str>,
+        keys: impl Iterator<Item = &'k str> + Clone,
         interrupt: &dyn Interrupt,
     ) -> Result<Hold> {
         let mut ledger = self.lock_absorbed();
@@ -48,7 +49,7 @@ impl Lane {
             gates: Vec::with_capacity(keys.size_hint().0),
         };
         let mut behind = None;
-        for key in keys {
+        for key in keys.clone() {
             let gate = ledger.order.gate(key);
             if !ledger.order.is_open(gate) {
                 ledger.order.hurry(gate);
@@ -58,6 +59,7 @@ impl Lane {
         }
         let Some(key) = behind else {
             drop(ledger);
+            self.before_direct(keys, interrupt)?;
             return Ok(hold);
         };
         ledger.close_round();
@@ -86,6 +88,7 @@ impl Lane {
             ledger = wait.on(&self.progress, ledger, &self.ledger)?;
         }
         drop(ledger);
+        self.before_direct(keys, interrupt)?;
         Ok(hold)
     }
 
@@ -137,7 +140,8 @@ impl Lane {
     }
 
     /// Delivers what was accepted before this call, and ends the worker. What is not delivered by the
-    /// deadline is given up and kept, to be handed back by [`Self::take_unreported`].
+    /// deadline is given up and kept, to be handed back by [`Self::take_unreported`]; with a journal it stays in that,
+    /// and how much is what this gives.
     ///
     /// # Errors
     /// `Interrupted`: the lane goes on then.
@@ -145,10 +149,14 @@ impl Lane {
         self: &Arc<Self>,
         deadline: Option<Instant>,
         interrupt: &dyn Interrupt,
-    ) -> Result<()> {
+    ) -> Result<usize> {
         self.release_producers();
         match self.flush(deadline, interrupt) {
             Err(error) if error.kind() == Kind::FlushTimeout => {
+                if let Some(journal) = self.journal.load_full() {
+                    journal.begin_close();
+                    return Ok(self.leave());
+                }
                 let error = Error::backend(
                     Kind::FlushTimeout,
                     self.backend.name(),
@@ -159,14 +167,14 @@ impl Lane {
                     ),
                 );
                 self.abandon(&error);
-                return Ok(());
+                return Ok(0);
             }
             other => other?,
         }
         let number = {
             let mut intake = wait::lock(&self.intake);
             let Some(number) = intake.worker else {
-                return Ok(());
+                return Ok(0);
             };
             intake.closing = true;
             self.poke_locked(&mut intake);
@@ -185,7 +193,7 @@ impl Lane {
             ledger = wait.on(&self.progress, ledger, &self.ledger)?;
         }
         drop(ledger);
-        Ok(())
+        Ok(0)
     }
 
     /// Ends the wait of producers that wait for room, with an error.
@@ -221,16 +229,31 @@ impl Lane {
             return Ok(0);
         }
         self.ensure_worker()?;
+        let mut kept = wait::lock(&self.ledger).take_kept();
+        if let Some(journal) = &*self.journal.load() {
+            let numbers: Vec<_> = kept.iter().filter_map(|kept| kept.number).collect();
+            match journal.requeue(&numbers) {
+                Ok(new) => {
+                    let numbered = kept.iter_mut().filter(|kept| kept.number.is_some());
+                    for (kept, new) in numbered.zip(new) {
+                        kept.number = Some(new);
+                    }
+                }
+                Err(error) => {
+                    wait::lock(&self.ledger).put_back(kept);
+                    return Err(error);
+                }
+            }
+        }
         let mut ledger = self.lock_absorbed();
         let now = self.now();
-        let kept = std::mem::take(&mut ledger.kept);
         let count = kept.len();
         {
             let mut intake = wait::lock(&self.intake);
             for kept in kept {
                 intake.pending += 1;
                 intake.pending_bytes += kept.failed.message.size();
-                ledger.requeue(kept.failed.message, now);
+                ledger.requeue(kept.failed.message, kept.number, now);
             }
         }
         drop(ledger);
@@ -240,16 +263,23 @@ impl Lane {
 
     /// Forgets what was given up; how many. They stay counted as failed.
     pub fn drop_failed(&self) -> usize {
-        std::mem::take(&mut wait::lock(&self.ledger).kept).len()
+        let kept = wait::lock(&self.ledger).take_kept();
+        if let Some(journal) = &*self.journal.load() {
+            journal.settle(&Fates {
+                settled: kept.iter().filter_map(|kept| kept.number).collect(),
+                ..Fates::default()
+            });
+        }
+        kept.len()
     }
 
-    fn lock_absorbed(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    pub(super) fn lock_absorbed(&self) -> std::sync::MutexGuard<'_, Ledger> {
         let mut ledger = wait::lock(&self.ledger);
         ledger.absorb(&mut wait::lock(&self.intake));
         ledger
     }
 
-    fn last_error_suffix(&self) -> String {
+    pub(super) fn last_error_suffix(&self) -> String {
         match self.stats().last_error {
             Some(error) => format!(" (last error: {error})"),
             None => String::new(),

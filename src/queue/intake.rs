@@ -1,9 +1,11 @@
 //! What producers touch: a bounded buffer behind one short lock, and the line of those who wait for room.
 
 use std::collections::VecDeque;
+use std::sync::{Arc, MutexGuard};
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
+use super::journal::Number;
 use super::lane::Lane;
 use super::receipt::Receipt;
 use crate::config::WhenFull;
@@ -15,6 +17,8 @@ use crate::wait::{self, Interrupt, Wait};
 pub(super) struct Incoming {
     pub(super) message: Message,
     pub(super) receipt: Option<Receipt>,
+    /// Its place in the journal, if there is one.
+    pub(super) number: Option<Number>,
 }
 
 /// A producer's place among those who wait for room.
@@ -33,6 +37,9 @@ pub(super) struct Intake {
     /// Messages accepted and not settled, wherever they are.
     pub(super) pending: usize,
     pub(super) pending_bytes: usize,
+    /// Messages that have their room, and are on their way into the journal.
+    pub(super) reserved: usize,
+    pub(super) reserved_bytes: usize,
     pub(super) accepted: u64,
     pub(super) bytes: u64,
     /// Producers waiting for room, first come first served.
@@ -52,6 +59,14 @@ pub(super) struct Intake {
 }
 
 impl Intake {
+    /// One more message is accepted and waits.
+    pub(super) fn count_in(&mut self, size: usize) {
+        self.pending += 1;
+        self.pending_bytes += size;
+        self.accepted += 1;
+        self.bytes += size as u64;
+    }
+
     fn draw_ticket(&mut self) -> Ticket {
         let ticket = Ticket {
             number: self.next_ticket,
@@ -80,32 +95,95 @@ impl Lane {
         receipt: Option<Receipt>,
     ) -> Result<Option<(Message, Option<Receipt>)>> {
         self.check_size(&message)?;
+        // A journal means waiting for a disk.
+        if self.config.journal.is_some() {
+            return Ok(Some((message, receipt)));
+        }
         let Ok(mut intake) = self.intake.try_lock() else {
             return Ok(Some((message, receipt)));
         };
         if intake.worker.is_none() || !self.has_room(&intake, &message, None) {
             return Ok(Some((message, receipt)));
         }
-        self.accept(&mut intake, message, receipt);
+        let number = None;
+        self.accept(
+            &mut intake,
+            Incoming {
+                message,
+                receipt,
+                number,
+            },
+        );
         Ok(None)
     }
 
-    /// Accepts a message, waiting for room if the queue is full and configured so.
+    /// Accepts a message, waiting for room if the queue is full and configured so. With a journal it is in that when
+    /// this returns. `false`: the journal was closed meanwhile, and nothing was accepted.
     pub fn enqueue(
-        self: &std::sync::Arc<Self>,
+        self: &Arc<Self>,
         message: Message,
         receipt: Option<Receipt>,
         interrupt: &dyn Interrupt,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         self.check_size(&message)?;
-        self.ensure_worker()?;
+        let mut incoming = Incoming {
+            message,
+            receipt,
+            number: None,
+        };
+        let mut intake = self.make_room(&incoming.message, interrupt)?;
+        if self.config.journal.is_none() {
+            self.accept(&mut intake, incoming);
+            self.wake_producers(&intake);
+            return Ok(true);
+        }
+        let Some(journal) = self.journal.load_full() else {
+            self.wake_producers(&intake);
+            return Ok(false);
+        };
+        let size = incoming.message.size();
+        intake.reserved += 1;
+        intake.reserved_bytes += size;
+        drop(intake);
+        let appended = journal.append(self.backend.name(), &incoming.message, interrupt);
         let mut intake = wait::lock(&self.intake);
-        if self.has_room(&intake, &message, None) {
-            self.accept(&mut intake, message, receipt);
-            return Ok(());
+        intake.reserved -= 1;
+        intake.reserved_bytes -= size;
+        self.wake_producers(&intake);
+        incoming.number = appended?;
+        if incoming.number.is_none() {
+            return Ok(false);
+        }
+        if journal.is_closing() {
+            // It is in the journal, and whoever opens that next delivers it.
+            drop(intake);
+            if let Some(receipt) = incoming.receipt {
+                receipt.settle(Err(self.left_in_journal(&journal)));
+            }
+            return Ok(true);
+        }
+        self.accept(&mut intake, incoming);
+        let has_worker = intake.worker.is_some();
+        drop(intake);
+        if !has_worker {
+            // It is accepted: should no thread start now, the next verb tries again.
+            let _ = self.ensure_worker();
+        }
+        Ok(true)
+    }
+
+    /// Waits until the message fits, in fair order; gives the intake with room for it.
+    fn make_room(
+        self: &Arc<Self>,
+        message: &Message,
+        interrupt: &dyn Interrupt,
+    ) -> Result<MutexGuard<'_, Intake>> {
+        let mut intake = self.lock_with_worker()?;
+        if self.has_room(&intake, message, None) {
+            return Ok(intake);
         }
         if self.config.when_full == WhenFull::Raise {
-            return Err(self.full(&message, "it is full"));
+            return Err(self.full(message, "it is full"));
         }
         let ticket = intake.draw_ticket();
         let stops = intake.stops;
@@ -114,10 +192,9 @@ impl Lane {
         let mut wait = Wait::new(None, interrupt);
         let outcome = loop {
             if intake.stops != stops {
-                break Err(self.full(&message, "it was stopped while this call waited for room"));
+                break Err(self.full(message, "it was stopped while this call waited for room"));
             }
-            if self.has_room(&intake, &message, Some(ticket)) {
-                self.accept(&mut intake, message, receipt);
+            if self.has_room(&intake, message, Some(ticket)) {
                 break Ok(());
             }
             match wait.on(&self.room, intake, &self.intake) {
@@ -129,10 +206,29 @@ impl Lane {
             }
         };
         intake.producers.retain(|&other| other != ticket);
-        drop(intake);
-        // The next in line may fit too.
-        self.room.notify_all();
-        outcome
+        if outcome.is_err() {
+            self.wake_producers(&intake);
+        }
+        outcome.map(|()| intake)
+    }
+
+    /// The intake, with a worker in charge.
+    fn lock_with_worker(self: &Arc<Self>) -> Result<MutexGuard<'_, Intake>> {
+        loop {
+            self.ensure_worker()?;
+            let intake = wait::lock(&self.intake);
+            // One that has just ended would leave the message lying.
+            if intake.worker.is_some() {
+                return Ok(intake);
+            }
+        }
+    }
+
+    /// The next in line may fit too.
+    fn wake_producers(&self, intake: &Intake) {
+        if !intake.producers.is_empty() {
+            self.room.notify_all();
+        }
     }
 
     fn check_size(&self, message: &Message) -> Result<()> {
@@ -175,22 +271,20 @@ impl Lane {
             .front()
             .copied()
             .is_none_or(|first| Some(first) == ticket)
-            && intake.pending < self.config.max_pending.get()
-            && intake.pending_bytes + message.size() <= self.config.max_pending_bytes.get()
+            && intake.pending + intake.reserved < self.config.max_pending.get()
+            && intake.pending_bytes + intake.reserved_bytes + message.size()
+                <= self.config.max_pending_bytes.get()
     }
 
-    fn accept(&self, intake: &mut Intake, message: Message, receipt: Option<Receipt>) {
+    fn accept(&self, intake: &mut Intake, incoming: Incoming) {
         if self.wants_debug {
-            self.log_queued(&message);
+            self.log_queued(&incoming.message);
         }
-        intake.pending += 1;
-        intake.pending_bytes += message.size();
-        intake.accepted += 1;
-        intake.bytes += message.size() as u64;
+        intake.count_in(incoming.message.size());
         if intake.incoming.is_empty() {
             intake.incoming_since = self.now();
         }
-        intake.incoming.push(Incoming { message, receipt });
+        intake.incoming.push(incoming);
         if intake.wake_at.is_some_and(|at| intake.incoming.len() >= at) {
             intake.wake_at = None;
             self.work.notify_one();

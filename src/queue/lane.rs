@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwapOption;
+
 use super::intake::Intake;
-use super::ledger::{Ledger, Told};
+use super::journal::Journal;
+use super::ledger::{Kept, Ledger, Told};
 use super::order::{Batch, Waiting};
 use super::{Events, Level, Stats, shown};
 use crate::backend::{Backend, Completion, Failures};
@@ -33,6 +36,8 @@ pub struct Lane {
     pub(super) work: Condvar,
     /// There is room, or `stop` was called.
     pub(super) room: Condvar,
+    /// The open journal. Never asked for anything with a lock of the lane in hand: it may wait for the disk.
+    pub(super) journal: ArcSwapOption<Journal>,
 }
 
 /// Tells how long the lane has been there. The tests stop it.
@@ -49,6 +54,12 @@ impl Clock for Instant {
 /// What the worker does next.
 pub(super) enum Step {
     Send(Request),
+    /// These have waited too long for a backend that is down.
+    GiveUp {
+        batch: Batch,
+        failures: Failures,
+        tenure: u64,
+    },
     Sleep {
         until: Option<Duration>,
         wake_at: usize,
@@ -85,6 +96,7 @@ impl Lane {
             intake: Mutex::new(Intake::default()),
             work: Condvar::new(),
             room: Condvar::new(),
+            journal: ArcSwapOption::const_empty(),
             backend,
             config,
             events,
@@ -147,8 +159,15 @@ impl Lane {
             }
             (intake.closing, !intake.producers.is_empty())
         };
+        if let Some((batch, failures, tenure)) = ledger.take_expired() {
+            return Step::GiveUp {
+                batch,
+                failures,
+                tenure,
+            };
+        }
         let sendable = ledger.order.sendable();
-        if ledger.requests >= capabilities.max_in_flight {
+        if !ledger.may_send(capabilities.max_in_flight) {
             return Step::Sleep {
                 until: None,
                 wake_at: usize::MAX,
@@ -221,9 +240,19 @@ impl Lane {
         self.backend.send(messages, done);
     }
 
-    fn settle(&self, tenure: u64, batch: Batch, failures: Failures) {
+    pub(super) fn settle(&self, tenure: u64, batch: Batch, failures: Failures) {
         let now = self.now();
         let mut told = Told::default();
+        if let Some(journal) = &*self.journal.load() {
+            let fates = {
+                let ledger = wait::lock(&self.ledger);
+                let is_ours = ledger.tenure == tenure;
+                is_ours.then(|| ledger.fates(&batch, &failures, now))
+            };
+            if let Some(fates) = fates {
+                journal.settle(&fates);
+            }
+        }
         {
             let mut ledger = wait::lock(&self.ledger);
             if ledger.tenure != tenure {
@@ -236,9 +265,11 @@ impl Lane {
                 self.progress.notify_all();
                 return;
             }
+            // What has come in by now could have been in this request.
+            ledger.absorb(&mut wait::lock(&self.intake));
             let (count, bytes) = ledger.settle(batch, failures, now, &mut told, wait::jitter);
             for (waiting, error) in &told.failed {
-                ledger.keep(self.failed(waiting, error), self.config.max_pending.get());
+                self.keep(&mut ledger, waiting, error);
                 let key = quote(waiting.message.key());
                 let line = format!("Message given up [{}]: {key}: {error}", self.backend.name());
                 told.lines.push((Level::Error, line));
@@ -266,8 +297,7 @@ impl Lane {
             for waiting in ledger.give_up_all() {
                 intake.pending -= 1;
                 intake.pending_bytes -= waiting.message.size();
-                let failed = self.failed(&waiting, error);
-                ledger.keep(failed, self.config.max_pending.get());
+                self.keep(&mut ledger, &waiting, error);
                 told.failed.push((waiting, error.clone()));
             }
             if let [(first, _), ..] = &told.failed[..] {
@@ -309,6 +339,16 @@ impl Lane {
                 receipt.settle(Err(error));
             }
         }
+    }
+
+    fn keep(&self, ledger: &mut Ledger, waiting: &Waiting, error: &Error) {
+        let kept = Kept {
+            failed: self.failed(waiting, error),
+            reported: false,
+            number: waiting.number,
+        };
+        let most = self.config.max_pending.get();
+        ledger.keep(kept, most, self.config.max_pending_bytes.get() / 2);
     }
 
     fn failed(&self, waiting: &Waiting, error: &Error) -> Failed {

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::intake::Intake;
+use super::journal::{Fates, Number};
 use super::order::{Batch, Order, Outcome, Waiting};
 use super::retry::Backoff;
 use super::{Level, Stats};
@@ -22,6 +23,7 @@ pub(super) struct Ledger {
     last_error: Option<Error>,
     /// Given up, newest last.
     pub(super) kept: VecDeque<Kept>,
+    kept_bytes: usize,
     /// Given up and no longer kept, for lack of room, before a `DeliveryError` carried them.
     pub(super) forgotten: u64,
     /// Unsettled messages of each flush round, the first being `first_round`.
@@ -41,6 +43,8 @@ pub(super) struct Kept {
     pub(super) failed: Failed,
     /// Whether a `DeliveryError` has carried it.
     pub(super) reported: bool,
+    /// Its place in the journal, if there is one.
+    pub(super) number: Option<Number>,
 }
 
 /// What is to be told to events and receipts, none of which blocks or comes back to the lane.
@@ -62,6 +66,7 @@ impl Ledger {
             batches: 0,
             last_error: None,
             kept: VecDeque::new(),
+            kept_bytes: 0,
             forgotten: 0,
             rounds: VecDeque::from([0]),
             first_round: 0,
@@ -96,14 +101,50 @@ impl Ledger {
         unit: usize,
         messages: &mut Vec<Message>,
     ) -> (Batch, u64) {
-        let batch = self.order.take(most, messages);
+        let batch = self.order.take(most, messages, |_, _| true);
         self.batches += batch.len().div_ceil(unit) as u64;
         self.requests += 1;
         (batch, self.tenure)
     }
 
+    /// Takes messages that need not be sent any more, since the backend has been down for too long, with the error that
+    /// says so. To be settled like a request.
+    pub(super) fn take_expired(&mut self) -> Option<(Batch, Failures, u64)> {
+        /// So many that nobody waits long for the lock.
+        const MOST: usize = 1000;
+        if !self.backoff.is_down() {
+            return None;
+        }
+        let error = self.last_error.clone()?;
+        let (backoff, mut messages) = (&self.backoff, Vec::new());
+        let batch = self
+            .order
+            .take(MOST, &mut messages, |waiting, first_failure| {
+                backoff.has_expired(waiting.accepted, first_failure)
+            });
+        if batch.len() == 0 {
+            return None;
+        }
+        self.requests += 1;
+        let failures = (0..batch.len()).map(|at| (at, error.clone())).collect();
+        Some((batch, failures, self.tenure))
+    }
+
+    /// Whether another request may go now: to a backend that is down only one at a time.
+    pub(super) fn may_send(&self, most: usize) -> bool {
+        let most = if self.backoff.is_down() { 1 } else { most };
+        self.requests < most
+    }
+
     /// Gives up everything that is not delivered, and disowns the requests that are still out.
     pub(super) fn give_up_all(&mut self) -> Vec<Waiting> {
+        let all = self.take_out_all();
+        self.failed += all.len() as u64;
+        all
+    }
+
+    /// Takes out everything that is not delivered, and disowns the requests that are still out.
+    pub(super) fn take_out_all(&mut self) -> Vec<Waiting> {
         self.tenure += 1;
         self.requests = 0;
         self.paused_until = None;
@@ -111,7 +152,6 @@ impl Ledger {
         for waiting in &all {
             self.leave_round(waiting.round);
         }
-        self.failed += all.len() as u64;
         all
     }
 
@@ -130,6 +170,7 @@ impl Ledger {
                 accepted: intake.incoming_since,
                 round,
                 receipt: incoming.receipt,
+                number: incoming.number,
             });
         }
         // A buffer that a burst has made large would stay so for ever.
@@ -139,18 +180,45 @@ impl Ledger {
     }
 
     /// Puts a given-up message in the queue again.
-    pub(super) fn requeue(&mut self, message: Message, now: Duration) {
+    pub(super) fn requeue(&mut self, message: Message, number: Option<Number>, now: Duration) {
+        self.failed -= 1;
+        self.add(message, number, now);
+    }
+
+    /// Puts a message in the queue that comes from the journal or was given up, not from a producer.
+    pub(super) fn add(&mut self, message: Message, number: Option<Number>, now: Duration) {
         let round = self.last_round();
         if let Some(count) = self.rounds.back_mut() {
             *count += 1;
         }
-        self.failed -= 1;
         self.order.push(Waiting {
             message,
             accepted: now,
             round,
             receipt: None,
+            number,
         });
+    }
+
+    /// What has become of the messages of a request, for the journal, before it is settled at the same `now`.
+    pub(super) fn fates(&self, batch: &Batch, failures: &Failures, now: Duration) -> Fates {
+        let errors: HashMap<usize, &Error> = failures.iter().map(|(at, e)| (*at, e)).collect();
+        let mut fates = Fates::default();
+        self.order.look_at(batch, |at, waiting, first_failure| {
+            let Some(number) = waiting.number else {
+                return;
+            };
+            match errors.get(&at) {
+                None => fates.settled.push(number),
+                Some(error)
+                    if error.retryable()
+                        && self
+                            .backoff
+                            .goes_again(waiting.accepted, first_failure, now) => {}
+                Some(error) => fates.failed.push((number, (*error).clone())),
+            }
+        });
+        fates
     }
 
     /// Settles a request; gives how many messages left the queue, and their bytes.
@@ -166,14 +234,20 @@ impl Ledger {
         let (mut again, mut bytes) = (0_u64, 0);
         let last_error = failures.last().map(|(_, error)| error.clone());
         let mut errors: HashMap<usize, Error> = failures.into_iter().collect();
-        let backoff = &self.backoff;
         let mut left = Vec::with_capacity(batch.len());
+        let down = errors.len() == batch.len() && errors.values().all(Error::retryable);
+        if down {
+            self.backoff.note_outage(now);
+        } else {
+            self.backoff.end_outage();
+        }
+        let backoff = &self.backoff;
         self.order.settle(
             batch,
-            |at, _, first_failure| match errors.get(&at) {
+            |at, waiting, first_failure| match errors.get(&at) {
                 Some(error)
                     if error.retryable()
-                        && !backoff.gives_up(first_failure.unwrap_or(now), now) =>
+                        && backoff.goes_again(waiting.accepted, first_failure, now) =>
                 {
                     again += 1;
                     Outcome::Again
@@ -200,8 +274,10 @@ impl Ledger {
         }
         self.retried += again;
         if again == 0 {
-            self.backoff.reset();
-            self.paused_until = None;
+            if !down {
+                self.backoff.reset();
+                self.paused_until = None;
+            }
         } else {
             let pause = self.backoff.next_pause(jitter());
             self.paused_until = Some(now + pause);
@@ -219,17 +295,41 @@ impl Ledger {
         (count, bytes)
     }
 
-    /// Keeps a given-up message, at most `most` of them.
-    pub(super) fn keep(&mut self, failed: Failed, most: usize) {
-        if self.kept.len() >= most
-            && let Some(oldest) = self.kept.pop_front()
-        {
+    /// Keeps a given-up message. What is in no journal is bounded, like the queue itself: by `most` messages, and by
+    /// `most_bytes`.
+    pub(super) fn keep(&mut self, kept: Kept, most: usize, most_bytes: usize) {
+        let bounded = kept.number.is_none();
+        self.kept_bytes += kept.failed.message.size();
+        self.kept.push_back(kept);
+        while bounded && (self.kept.len() > most || self.kept_bytes > most_bytes) {
+            let Some(oldest) = self.kept.pop_front() else {
+                break;
+            };
+            self.kept_bytes -= oldest.failed.message.size();
             self.forgotten += u64::from(!oldest.reported);
         }
-        self.kept.push_back(Kept {
-            failed,
-            reported: false,
-        });
+    }
+
+    /// Takes all that is kept.
+    pub(super) fn take_kept(&mut self) -> VecDeque<Kept> {
+        self.kept_bytes = 0;
+        std::mem::take(&mut self.kept)
+    }
+
+    /// A message that an earlier owner of the journal has given up.
+    pub(super) fn inherit(&mut self, kept: Kept) {
+        self.failed += 1;
+        self.kept_bytes += kept.failed.message.size();
+        self.kept.push_back(kept);
+    }
+
+    /// Puts back what could not be queued again.
+    pub(super) fn put_back(&mut self, kept: VecDeque<Kept>) {
+        let since = self.take_kept();
+        for kept in kept.into_iter().chain(since) {
+            self.kept_bytes += kept.failed.message.size();
+            self.kept.push_back(kept);
+        }
     }
 
     fn last_round(&self) -> u32 {

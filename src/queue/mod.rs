@@ -8,12 +8,15 @@
 //! - [`ledger`]: its accounts.
 //! - [`worker`]: the thread that does it.
 //! - [`control`]: flush, stop, and direct verbs that wait for their turn.
+//! - [`journal`]: accepted messages on disk, if that is wanted; [`durable`]: a lane and its journal.
 //! - [`receipt`]: how one message ended, for whoever asked.
 //!
 //! The queue knows a backend by its trait alone.
 
 mod control;
+mod durable;
 mod intake;
+pub mod journal;
 mod lane;
 mod ledger;
 mod order;

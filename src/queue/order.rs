@@ -12,6 +12,7 @@ use std::time::Duration;
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::message::Message;
+use crate::queue::journal::Number;
 use crate::queue::receipt::Receipt;
 
 /// A place in one of the two slabs below.
@@ -28,6 +29,8 @@ pub(super) struct Waiting {
     pub(super) round: u32,
     /// Told how it ends, if anybody asked.
     pub(super) receipt: Option<Receipt>,
+    /// Its place in the journal, if there is one.
+    pub(super) number: Option<Number>,
 }
 
 #[derive(Debug)]
@@ -214,25 +217,44 @@ impl Order {
         self.advance(chain);
     }
 
-    /// Takes up to `most` messages for one request, in the order of the line; none of a key in flight.
-    pub(super) fn take(&mut self, most: usize, messages: &mut Vec<Message>) -> Batch {
+    /// Takes up to `most` messages for one request, in the order of the line; none of a key in flight. Ends at the
+    /// first that is not `wanted`, which is asked with when the message failed first.
+    pub(super) fn take(
+        &mut self,
+        most: usize,
+        messages: &mut Vec<Message>,
+        wanted: impl Fn(&Waiting, Option<Duration>) -> bool,
+    ) -> Batch {
         let mut slots = Vec::new();
         while slots.len() < most {
             let Some(chain_slot) = self.ready.pop_front() else {
                 break;
             };
-            let chain = &mut self.chains[chain_slot as usize];
-            if !chain.ready {
+            if !self.chains[chain_slot as usize].ready {
                 continue;
             }
-            chain.ready = false;
+            let wanted = |slot: Slot, waiting: &Waiting| {
+                wanted(waiting, self.first_failures.get(&slot).copied())
+            };
+            let head = self.chains[chain_slot as usize].head;
+            if !self
+                .message(head)
+                .is_some_and(|waiting| wanted(head, waiting))
+            {
+                self.ready.push_front(chain_slot);
+                break;
+            }
+            self.chains[chain_slot as usize].ready = false;
             self.ready_chains -= 1;
-            let mut next = chain.head;
+            let mut next = head;
             while next != NIL && slots.len() < most {
                 let item = &self.items[next as usize];
                 let Entry::Message(waiting) = &item.entry else {
                     break;
                 };
+                if !wanted(next, waiting) {
+                    break;
+                }
                 messages.push(waiting.message.clone());
                 slots.push(next);
                 next = item.next;
@@ -245,6 +267,19 @@ impl Order {
         self.waiting -= slots.len();
         self.in_flight += slots.len();
         Batch { slots }
+    }
+
+    /// Shows each message of a batch that is on its way, with when it failed first.
+    pub(super) fn look_at(
+        &self,
+        batch: &Batch,
+        mut look: impl FnMut(usize, &Waiting, Option<Duration>),
+    ) {
+        for (at, &slot) in batch.slots.iter().enumerate() {
+            if let Some(waiting) = self.message(slot) {
+                look(at, waiting, self.first_failures.get(&slot).copied());
+            }
+        }
     }
 
     /// Settles a batch. `outcome` is asked for each message, in the order in which they were taken; what

@@ -1,14 +1,24 @@
-//! When to try again: a pure schedule, doubling with full jitter.
+//! When to try again, and when no more: pure. Pauses double with full jitter; a backend that is down is probed with
+//! one request at a time.
 
 use std::time::Duration;
 
 use crate::config::RetryConfig;
 
-/// The pauses of one backend between failures.
+/// The pauses of one backend between failures, and whether it is down.
 #[derive(Debug)]
 pub(super) struct Backoff {
     config: RetryConfig,
     failures: u32,
+    outage: Option<Outage>,
+}
+
+/// A backend that is down: the latest request failed as a whole, and so did all since the first. Times are since one
+/// epoch.
+#[derive(Debug, Clone, Copy)]
+struct Outage {
+    began: Duration,
+    failed_last: Duration,
 }
 
 impl Backoff {
@@ -16,7 +26,51 @@ impl Backoff {
         Self {
             config,
             failures: 0,
+            outage: None,
         }
+    }
+
+    /// A request failed as a whole, and may be tried again.
+    pub(super) fn note_outage(&mut self, now: Duration) {
+        let began = self.outage.map_or(now, |outage| outage.began);
+        self.outage = Some(Outage {
+            began,
+            failed_last: now,
+        });
+    }
+
+    /// The backend has answered.
+    pub(super) fn end_outage(&mut self) {
+        self.outage = None;
+    }
+
+    /// Whether one request at a time is enough, to see whether the backend is there again.
+    pub(super) fn is_down(&self) -> bool {
+        self.outage.is_some()
+    }
+
+    /// Whether a message that has failed with what may pass is sent again.
+    pub(super) fn goes_again(
+        &self,
+        accepted: Duration,
+        first_failure: Option<Duration>,
+        now: Duration,
+    ) -> bool {
+        let first = first_failure.unwrap_or(now);
+        // While the backend is down, what waits fails like what has been sent.
+        let first = self
+            .outage
+            .map_or(first, |outage| first.min(outage.began.max(accepted)));
+        !self.gives_up(first, now)
+    }
+
+    /// Whether a message is to be given up that waits while the backend is down. It could have been in the latest
+    /// request that failed.
+    pub(super) fn has_expired(&self, accepted: Duration, first_failure: Option<Duration>) -> bool {
+        self.outage.is_some_and(|outage| {
+            accepted <= outage.failed_last
+                && !self.goes_again(accepted, first_failure, outage.failed_last)
+        })
     }
 
     /// The backend answered: the next failure starts from `initial` again.
@@ -36,7 +90,7 @@ impl Backoff {
     }
 
     /// Whether a message that failed first at `first` is given up at `now` (both since one epoch).
-    pub(super) fn gives_up(&self, first: Duration, now: Duration) -> bool {
+    fn gives_up(&self, first: Duration, now: Duration) -> bool {
         now.saturating_sub(first) >= self.config.give_up_after
     }
 }
@@ -71,6 +125,33 @@ mod tests {
         let first = Duration::from_secs(1000);
         assert!(!backoff.gives_up(first, Duration::from_secs(1299)));
         assert!(backoff.gives_up(first, Duration::from_secs(1300)));
+    }
+
+    #[test]
+    fn what_waits_while_the_backend_is_down_fails_with_it() {
+        let second = Duration::from_secs;
+        let mut backoff = backoff();
+        assert!(!backoff.has_expired(second(0), None));
+        backoff.note_outage(second(1000));
+        backoff.note_outage(second(1300));
+        assert!(backoff.is_down());
+        assert!(backoff.has_expired(second(10), None));
+        assert!(!backoff.goes_again(second(10), None, second(1300)));
+        assert!(!backoff.has_expired(second(1001), None));
+        backoff.end_outage();
+        assert!(!backoff.has_expired(second(10), None));
+        assert!(backoff.goes_again(second(10), None, second(1300)));
+    }
+
+    #[test]
+    fn what_came_after_the_latest_failure_is_sent_first() {
+        let mut backoff = Backoff::new(RetryConfig {
+            give_up_after: Duration::ZERO,
+            ..backoff().config
+        });
+        backoff.note_outage(Duration::from_secs(5));
+        assert!(backoff.has_expired(Duration::from_secs(5), None));
+        assert!(!backoff.has_expired(Duration::from_secs(6), None));
     }
 
     proptest! {

@@ -50,12 +50,19 @@ impl Lane {
         loop {
             match self.step(number, self.now()) {
                 Step::Send(batch) => self.send(batch),
+                Step::GiveUp {
+                    batch,
+                    failures,
+                    tenure,
+                } => self.settle(tenure, batch, failures),
                 Step::Sleep { until, wake_at } => self.sleep(until, wake_at),
                 Step::End => break,
             }
         }
         if self.is_orphaned() {
             self.backend.close();
+            // The last of its store's lanes closes it.
+            self.journal.store(None);
         }
     }
 

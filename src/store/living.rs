@@ -74,7 +74,7 @@ pub fn stop_all() {
         let _ = store.stop(Some(begun + store.config.queue.exit_timeout), &Never);
     }
     for lane in &orphans {
-        let _ = lane.stop(Some(begun + lane.exit_timeout()), &Never);
+        super::journal::stop_orphan(lane, begun + lane.exit_timeout());
     }
     // A thread that was just queueing when this began may have been a moment late.
     for store in stores {
@@ -91,6 +91,7 @@ pub fn close_files(inside: &Inside) {
 
 /// After `fork`, in the child: what the parent had is the parent's. Nothing inherited is closed.
 pub fn forget_all() {
+    crate::queue::journal::let_go_in_child();
     let mut live = wait::lock(&LIVE);
     live.stores.clear();
     for lane in live.orphans.drain(..) {

@@ -1,19 +1,21 @@
 //! The store: routes a verb to a backend or to its queue; opens, starts and stops them.
 
+mod journal;
 mod living;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::backend::local::Local;
-use crate::backend::{Backend, Range, dynamodb, etcd};
+use crate::backend::{Backend, Range, Turn, dynamodb, etcd};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Failed, Message};
 use crate::process;
 use crate::queue::{Events, Lane, Level, Receipt, Stats, shown};
 use crate::wait::Interrupt;
+use journal::Place;
 pub use living::{close_files, forget_all, stop_all};
 
 /// One open configuration: its backends and their queues.
@@ -25,6 +27,7 @@ pub struct Store {
     started: AtomicBool,
     /// Something may be open since the last `stop`.
     used: AtomicBool,
+    journal: Place,
 }
 
 /// One page of a list, in the words of the caller: keys without the bucket asked for.
@@ -37,8 +40,18 @@ pub struct Listing {
 }
 
 impl Store {
-    /// Opens a configuration. Connects to nothing, creates nothing, starts no thread.
-    pub fn open(config: Config, events: Arc<dyn Events>) -> Arc<Self> {
+    /// Opens a configuration. Connects to nothing, creates nothing and starts no thread; but with a journal, which is
+    /// opened or created at once, and in which messages may wait that are sent then. `forked`: the configuration was
+    /// open already in the process that this one was forked from, whose the journal is.
+    ///
+    /// # Errors
+    /// The journal cannot be used; `Interrupted` while it is read.
+    pub fn open(
+        config: Config,
+        events: Arc<dyn Events>,
+        forked: bool,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Arc<Self>> {
         let mut backends: Vec<Arc<dyn Backend>> = vec![Arc::new(Local::new(&config.local))];
         if let Some(dynamodb) = &config.dynamodb {
             backends.push(dynamodb::open(dynamodb.clone()));
@@ -53,10 +66,16 @@ impl Store {
             generation: process::generation(),
             started: AtomicBool::new(false),
             used: AtomicBool::new(true),
+            journal: match (&config.queue.journal, forked) {
+                (None, _) => Place::None,
+                (Some(_), true) => Place::Parents,
+                (Some(_), false) => Place::Ours(Mutex::new(None)),
+            },
             config,
         });
         living::register(&store);
-        store
+        store.begin_journal(interrupt)?;
+        Ok(store)
     }
 
     /// The configuration.
@@ -118,13 +137,17 @@ impl Store {
         self.check(name, message.key(), message.value().len())?;
         if !process::exiting() {
             self.mark_started();
-            let queued = self
-                .lane(name)?
-                .enqueue(message.clone(), receipt.clone(), interrupt);
-            match queued {
-                // The end of the program has released it from waiting for room.
-                Err(error) if error.kind() == Kind::QueueFull && process::exiting() => {}
-                other => return other,
+            let lane = self.lane(name)?;
+            while !process::exiting() {
+                self.open_journal(interrupt)?;
+                match lane.enqueue(message.clone(), receipt.clone(), interrupt) {
+                    // The end of the program has released it from waiting for room.
+                    Err(error) if error.kind() == Kind::QueueFull && process::exiting() => {}
+                    Ok(true) => return Ok(()),
+                    // The journal was closed in between.
+                    Ok(false) => {}
+                    Err(error) => return Err(error),
+                }
             }
         }
         // Nobody would deliver it any more: what is accepted now is written now.
@@ -133,6 +156,17 @@ impl Store {
             receipt.deliver();
         }
         Ok(())
+    }
+
+    /// A direct verb's turn on its keys: after all older messages of theirs, those of the journal included.
+    fn turn<'k>(
+        &self,
+        lane: &Arc<Lane>,
+        keys: impl Iterator<Item = &'k str> + Clone,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Turn> {
+        self.try_open_journal(interrupt)?;
+        Ok(Box::new(lane.hold(keys, interrupt)?))
     }
 
     /// Writes a message now.
@@ -145,7 +179,7 @@ impl Store {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
         let written = self.events.wants_debug().then(|| message.clone());
-        let turn = Box::new(lane.hold(std::iter::once(message.key()), interrupt)?);
+        let turn = self.turn(lane, std::iter::once(message.key()), interrupt)?;
         lane.backend().write(vec![message], turn, interrupt)?;
         if let Some(message) = &written {
             self.log_written(name, message);
@@ -167,7 +201,7 @@ impl Store {
         let messages = latest_of_each_key(messages);
         let count = messages.len();
         let written = self.events.wants_debug().then(|| messages.clone());
-        let turn = Box::new(lane.hold(messages.iter().map(Message::key), interrupt)?);
+        let turn = self.turn(lane, messages.iter().map(Message::key), interrupt)?;
         lane.backend().write(messages, turn, interrupt)?;
         for message in written.iter().flatten() {
             self.log_written(name, message);
@@ -198,7 +232,7 @@ impl Store {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
         let written = self.events.wants_debug().then(|| message.clone());
-        let turn = Box::new(lane.hold(std::iter::once(message.key()), interrupt)?);
+        let turn = self.turn(lane, std::iter::once(message.key()), interrupt)?;
         let existed = lane.backend().update(message, turn, interrupt)?;
         if existed && let Some(message) = &written {
             self.log_written(name, message);
@@ -219,7 +253,7 @@ impl Store {
         for key in &keys {
             self.check(name, key, 0)?;
         }
-        let turn = Box::new(lane.hold(keys.iter().map(String::as_str), interrupt)?);
+        let turn = self.turn(lane, keys.iter().map(String::as_str), interrupt)?;
         lane.backend().delete(keys, turn, interrupt)
     }
 
@@ -278,6 +312,7 @@ impl Store {
     /// # Errors
     /// `FlushTimeout`; `Delivery` with what was given up since the last call that reported it.
     pub fn flush(&self, deadline: Option<Instant>, interrupt: &dyn Interrupt) -> Result<()> {
+        self.try_open_journal(interrupt)?;
         for lane in &self.lanes {
             lane.urge();
         }
@@ -296,9 +331,12 @@ impl Store {
     }
 
     /// Starts the worker, if it is not running.
-    pub fn start(&self) -> Result<()> {
+    pub fn start(&self, interrupt: &dyn Interrupt) -> Result<()> {
         if process::exiting() {
             return Ok(());
+        }
+        if !matches!(self.journal, Place::Parents) {
+            self.open_journal(interrupt)?;
         }
         self.mark_started();
         self.lanes.iter().try_for_each(Lane::ensure_worker)
@@ -313,14 +351,17 @@ impl Store {
     /// Delivers what is queued and closes everything; a later verb opens what it needs again.
     ///
     /// # Errors
-    /// `Delivery` with what was given up, or not delivered by the deadline.
+    /// `Delivery` with what was given up, or not delivered by the deadline; with a journal, `FlushTimeout` if something
+    /// is left in it.
     pub fn stop(&self, deadline: Option<Instant>, interrupt: &dyn Interrupt) -> Result<()> {
         for lane in &self.lanes {
             lane.urge();
         }
+        let mut left = 0;
         for lane in &self.lanes {
-            lane.stop(deadline, interrupt)?;
+            left += lane.stop(deadline, interrupt)?;
         }
+        self.close_journal();
         if self.started.swap(false, Ordering::SeqCst) {
             self.debug(|| "Background worker stopped.".into());
         }
@@ -329,6 +370,14 @@ impl Store {
         }
         if self.used.swap(false, Ordering::SeqCst) {
             self.debug(|| "Database resources released and closed.".into());
+        }
+        if let (1.., Some(journal)) = (left, &self.config.queue.journal) {
+            let text = format!(
+                "{left} queued message(s) were not delivered in time. They are in the journal {}, and whoever opens it \
+                 next delivers them.",
+                journal.path.display()
+            );
+            return Err(Error::new(Kind::FlushTimeout, text));
         }
         self.report_failed()
     }
@@ -365,7 +414,12 @@ impl Store {
     }
 
     /// What was given up and is kept, of one backend or of all.
-    pub fn failed_messages(&self, name: Option<BackendName>) -> Result<Vec<Failed>> {
+    pub fn failed_messages(
+        &self,
+        name: Option<BackendName>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Vec<Failed>> {
+        self.try_open_journal(interrupt)?;
         Ok(self
             .lanes_of(name)?
             .iter()
@@ -374,14 +428,24 @@ impl Store {
     }
 
     /// Queues again what was given up; how many.
-    pub fn retry_failed(&self, name: Option<BackendName>) -> Result<usize> {
+    pub fn retry_failed(
+        &self,
+        name: Option<BackendName>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<usize> {
+        self.open_journal(interrupt)?;
         let lanes = self.lanes_of(name)?;
         self.mark_started();
         lanes.iter().map(|lane| lane.retry_failed()).sum()
     }
 
     /// Forgets what was given up; how many.
-    pub fn drop_failed(&self, name: Option<BackendName>) -> Result<usize> {
+    pub fn drop_failed(
+        &self,
+        name: Option<BackendName>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<usize> {
+        self.open_journal(interrupt)?;
         let lanes = self.lanes_of(name)?;
         Ok(lanes.iter().map(|lane| lane.drop_failed()).sum())
     }

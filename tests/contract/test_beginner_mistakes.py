@@ -108,7 +108,3 @@ def test_config_file_takes_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(TypeError, match=r"^config_file must be a path .*got dict"):
         DB(config_file=mapping)
 
-
-def test_a_journal_setting_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"^queue_batch\.journal_sync: "):
-        DB({"queue_batch": {"journal_sync": "always"}})

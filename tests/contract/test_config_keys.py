@@ -220,7 +220,14 @@ def test_all_problems_are_named_at_once() -> None:
         assert f"{path}: " in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["journal", "journal_sync"])
-def test_a_journal_is_a_config_error_as_long_as_there_is_none(key: str) -> None:
-    with pytest.raises(ConfigError, match="journal"):
-        DB({"queue_batch": {key: "always"}})
+def test_how_to_sync_a_journal_needs_a_journal() -> None:
+    with pytest.raises(ConfigError, match=r"^queue_batch\.journal_sync: needs 'journal'"):
+        DB({"queue_batch": {"journal_sync": "always"}})
+    with pytest.raises(ConfigError, match=r"^queue_batch\.journal_sync: .*always"):
+        DB({"queue_batch": {"journal": "j", "journal_sync": "sometimes"}})
+
+
+def test_a_journal_is_no_file_of_records(tmp_path: Path) -> None:
+    path = str(tmp_path / "file")
+    with pytest.raises(ConfigError, match=r"^queue_batch\.journal: is the file of local\.filepath"):
+        DB({"local": {"filepath": path}, "queue_batch": {"journal": path}})

@@ -1,0 +1,145 @@
+//! A lane and the journal: what it takes over from an earlier owner, and what it leaves to the next.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::Level;
+use super::journal::{Contents, Journal};
+use super::lane::Lane;
+use super::ledger::Kept;
+use crate::error::{Error, Kind, Result};
+use crate::message::{Failed, quote};
+use crate::wait::{self, Interrupt};
+
+impl Lane {
+    /// Takes over what is alive in a journal that was just opened, in its order; whether anything waits to be sent.
+    pub fn adopt(&self, journal: &Arc<Journal>, live: Contents) -> bool {
+        let now = self.now();
+        let mut ledger = self.lock_absorbed();
+        let mut intake = wait::lock(&self.intake);
+        // Given up by this very lane, before the journal was closed: those are counted already.
+        let mut known = ledger.take_kept();
+        let mut again = VecDeque::new();
+        let (mut waits, mut inherited) = (0_usize, 0_usize);
+        for (number, live) in live {
+            let size = live.message.size();
+            let Some(error) = live.failed else {
+                intake.count_in(size);
+                ledger.add(live.message, Some(number), now);
+                waits += 1;
+                continue;
+            };
+            let is_same =
+                |kept: &Kept| kept.number == Some(number) && kept.failed.message == live.message;
+            if let Some(at) = known.iter().position(is_same) {
+                again.extend(known.remove(at));
+                continue;
+            }
+            intake.accepted += 1;
+            intake.bytes += size as u64;
+            inherited += 1;
+            ledger.inherit(Kept {
+                failed: Failed {
+                    message: live.message,
+                    backend: self.backend.name(),
+                    error,
+                },
+                // That was up to the earlier owner.
+                reported: true,
+                number: Some(number),
+            });
+        }
+        ledger.put_back(again);
+        self.journal.store(Some(Arc::clone(journal)));
+        drop(intake);
+        drop(ledger);
+        if waits > 0 {
+            let text = format!(
+                "{waits} queued message(s) found in the journal [{}]; they are sent now.",
+                self.backend.name()
+            );
+            self.events.log(Level::Warning, text);
+        }
+        if inherited > 0 {
+            let text = format!(
+                "{inherited} message(s) given up earlier are in the journal [{}]: see failed_messages(), retry_failed() \
+                 and drop_failed().",
+                self.backend.name()
+            );
+            self.events.log(Level::Warning, text);
+        }
+        waits > 0
+    }
+
+    /// Whether the lane holds nothing that is in the journal and not settled, and nobody is queueing.
+    pub fn is_idle(&self) -> bool {
+        let intake = wait::lock(&self.intake);
+        intake.pending == 0 && intake.reserved == 0
+    }
+
+    /// Lets go of the journal, and of what is in it: whoever opens it next has it. Those messages leave the accounts;
+    /// how many.
+    pub fn leave(&self) -> usize {
+        let Some(journal) = self.journal.swap(None) else {
+            return 0;
+        };
+        let suffix = self.last_error_suffix();
+        let left = {
+            let mut ledger = self.lock_absorbed();
+            let mut intake = wait::lock(&self.intake);
+            let left = ledger.take_out_all();
+            for waiting in &left {
+                let size = waiting.message.size();
+                intake.pending -= 1;
+                intake.pending_bytes -= size;
+                intake.accepted -= 1;
+                intake.bytes -= size as u64;
+            }
+            if !left.is_empty() {
+                // A worker that is stuck in the backend finds itself dismissed when it comes back.
+                intake.worker = None;
+                intake.closing = false;
+                self.poke_locked(&mut intake);
+            }
+            left
+        };
+        let count = left.len();
+        if let Some(first) = left.first() {
+            let text = format!(
+                "{count} queued message(s) not delivered in time [{}], the first is {}{suffix}. They stay in the journal {}.",
+                self.backend.name(),
+                quote(first.message.key()),
+                journal.path()
+            );
+            self.events.log(Level::Error, text);
+        }
+        let error = self.left_in_journal(&journal);
+        for receipt in left.into_iter().filter_map(|waiting| waiting.receipt) {
+            receipt.settle(Err(error.clone()));
+        }
+        self.progress.notify_all();
+        self.room.notify_all();
+        count
+    }
+
+    /// What a receipt says of a message that stays in the journal.
+    pub(super) fn left_in_journal(&self, journal: &Journal) -> Error {
+        let text = format!(
+            "not delivered before the journal {} was closed. It is in there, and whoever opens it next delivers it.",
+            journal.path()
+        );
+        Error::backend(Kind::FlushTimeout, self.backend.name(), true, text)
+    }
+
+    /// As [`Journal::before_direct`], where there is a journal.
+    pub(super) fn before_direct<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k str>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        match &*self.journal.load() {
+            Some(journal) => journal.before_direct(self.backend.name(), keys, interrupt),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,683 @@
+//! The journal: its bytes under every damage, its file through every way of ending, its locks.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use proptest::prelude::*;
+
+use super::record::{Found, HEADER, Header, Record, Records, Refused};
+use super::replay::Alive;
+use super::{Contents, Fates, Journal, Live, Number, file};
+use crate::config::{JournalConfig, JournalSync};
+use crate::error::{Error, Kind};
+use crate::message::{BackendName, Failed, Message};
+use crate::queue::{Events, Level};
+use crate::wait::{Cancel, Never, lock};
+
+const MARKED: Header = Header {
+    marker: 0x5eed_c0de,
+};
+
+fn number(value: u64) -> Number {
+    Number::new(value).unwrap()
+}
+
+fn accepted(value: u64, text: &str, key_len: usize) -> Record<'_> {
+    Record::Accepted {
+        number: number(value),
+        backend: BackendName::Etcd,
+        text,
+        key_len,
+    }
+}
+
+fn bytes_of(records: &[Record<'_>]) -> Vec<u8> {
+    let mut bytes = MARKED.bytes().to_vec();
+    for record in records {
+        record.write(MARKED, &mut bytes);
+    }
+    bytes
+}
+
+/// What a reader finds: texts of the messages, and whether anything was damaged.
+fn read(bytes: &[u8]) -> (Vec<String>, bool) {
+    let mut records = Records::new(MARKED, Cursor::new(&bytes[HEADER..]), bytes.len() as u64);
+    let (mut texts, mut damaged) = (Vec::new(), false);
+    while let Some(found) = records.next().unwrap() {
+        match found {
+            Found::Record(Record::Accepted { text, .. }) => texts.push(text.to_owned()),
+            Found::Record(_) => {}
+            Found::Damage { .. } | Found::Tail { .. } => damaged = true,
+        }
+        records.forget_read();
+    }
+    (texts, damaged)
+}
+
+fn some_texts() -> Vec<String> {
+    (0..12)
+        .map(|at| format!("key{at}{}", "välue".repeat(at * 7 % 5)))
+        .collect()
+}
+
+fn some_bytes() -> Vec<u8> {
+    let texts = some_texts();
+    let mut records: Vec<_> = (1..)
+        .zip(&texts)
+        .map(|(n, text)| accepted(n, text, 3))
+        .collect();
+    records.insert(5, Record::Settled(vec![number(1), number(2)]));
+    records.insert(
+        8,
+        Record::Failed {
+            number: number(3),
+            kind: Kind::Throttled,
+            retryable: true,
+            error: "too much",
+        },
+    );
+    records.push(Record::Requeued(vec![(number(3), number(40))]));
+    bytes_of(&records)
+}
+
+#[test]
+fn what_is_written_is_read() {
+    assert_eq!(read(&some_bytes()), (some_texts(), false));
+}
+
+#[test]
+fn cut_off_at_any_byte_it_gives_the_messages_before_it() {
+    let (bytes, texts) = (some_bytes(), some_texts());
+    let mut most = 0;
+    for len in HEADER..bytes.len() {
+        let (found, _) = read(&bytes[..len]);
+        assert_eq!(found, texts[..found.len()], "cut off at {len}");
+        assert!(found.len() >= most, "cut off at {len}");
+        most = found.len();
+    }
+    assert_eq!(most, texts.len());
+}
+
+#[test]
+fn with_any_byte_changed_it_gives_all_others_and_never_a_wrong_one() {
+    let (bytes, texts) = (some_bytes(), some_texts());
+    for at in HEADER..bytes.len() {
+        for change in [0x01, 0x80, 0xff] {
+            let mut bytes = bytes.clone();
+            bytes[at] ^= change;
+            let (found, damaged) = read(&bytes);
+            assert!(damaged, "byte {at}");
+            let lost: Vec<_> = texts.iter().filter(|text| !found.contains(text)).collect();
+            assert!(lost.len() <= 1, "byte {at} lost {lost:?}");
+            assert!(
+                found.iter().all(|text| texts.contains(text)),
+                "byte {at}: {found:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn with_any_byte_of_the_header_changed_it_is_refused() {
+    let good = MARKED.bytes();
+    assert_eq!(Header::read(&good), Ok(Some(MARKED)));
+    for at in 0..28 {
+        let mut bytes = good;
+        bytes[at] ^= 0x10;
+        assert!(Header::read(&bytes).is_err(), "byte {at}");
+    }
+    assert_eq!(Header::read(&good[..20]), Ok(None));
+    assert_eq!(Header::read(b""), Ok(None));
+    assert_eq!(Header::read(b"SQLite format 3\0"), Err(Refused::Foreign));
+}
+
+#[test]
+fn what_another_journal_left_on_the_disk_is_no_record() {
+    let mut bytes = bytes_of(&[accepted(1, "k1", 1)]);
+    let other = Header {
+        marker: 0x0bad_c0de,
+    };
+    accepted(2, "k2", 1).write(other, &mut bytes);
+    assert_eq!(read(&bytes), (vec!["k1".to_owned()], true));
+}
+
+proptest! {
+    /// Any bytes at all: no panic, and no message.
+    #[test]
+    fn noise_holds_no_message(noise in proptest::collection::vec(any::<u8>(), 0..2000)) {
+        let mut bytes = MARKED.bytes().to_vec();
+        bytes.extend_from_slice(&noise);
+        let (found, damaged) = read(&bytes);
+        prop_assert!(found.is_empty());
+        prop_assert_eq!(damaged, !noise.is_empty());
+    }
+
+    /// Pieces cut out, doubled and overwritten at random: what is found was written.
+    #[test]
+    fn mangled_it_gives_no_wrong_message(
+        cuts in proptest::collection::vec((0_usize..1200, 0_usize..200, any::<u8>(), 0_u8..3), 1..6),
+    ) {
+        let mut bytes = some_bytes();
+        for (at, len, fill, what) in cuts {
+            let start = HEADER + at % (bytes.len() - HEADER).max(1);
+            let end = (start + len).min(bytes.len());
+            match what {
+                0 => drop(bytes.drain(start.min(end)..end)),
+                1 => bytes[start.min(end)..end].fill(fill),
+                _ => {
+                    let piece = bytes[start.min(end)..end].to_vec();
+                    bytes.splice(start.min(end)..start.min(end), piece);
+                }
+            }
+            if bytes.len() <= HEADER {
+                break;
+            }
+        }
+        let texts = some_texts();
+        let (found, _) = read(&bytes);
+        prop_assert!(found.iter().all(|text| texts.contains(text)));
+    }
+}
+
+#[derive(Default)]
+struct Lines(Mutex<Vec<(Level, String)>>);
+
+impl Events for Lines {
+    fn wants_debug(&self) -> bool {
+        false
+    }
+    fn log(&self, level: Level, text: String) {
+        lock(&self.0).push((level, text));
+    }
+    fn given_up(&self, _: Failed) {}
+}
+
+/// A journal in a folder of its own, opened again and again.
+struct Place {
+    folder: tempfile::TempDir,
+    sync: JournalSync,
+    lines: Arc<Lines>,
+}
+
+impl Place {
+    fn new(sync: JournalSync) -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            sync,
+            lines: Arc::default(),
+        }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("journal")
+    }
+
+    fn try_open(&self) -> crate::error::Result<(Arc<Journal>, Contents)> {
+        let config = JournalConfig {
+            path: self.path(),
+            sync: self.sync,
+        };
+        Journal::open(&config, self.lines.clone(), &Never)
+    }
+
+    fn open(&self) -> (Arc<Journal>, Vec<String>) {
+        let (journal, live) = self.try_open().unwrap();
+        (journal, live.iter().map(shown).collect())
+    }
+}
+
+/// A message as the tests write it: its key, value, and why it was given up.
+fn shown((_, live): &(Number, Live)) -> String {
+    let message = &live.message;
+    let failed = live
+        .failed
+        .as_ref()
+        .map(|error| format!(" failed: {error}"));
+    format!(
+        "{}={}{}",
+        message.key(),
+        message.value(),
+        failed.unwrap_or_default()
+    )
+}
+
+fn put(journal: &Arc<Journal>, key: &str, value: &str) -> Number {
+    let message = Message::new(key, value);
+    let number = journal
+        .append(BackendName::Local, &message, &Never)
+        .unwrap();
+    number.unwrap()
+}
+
+fn settle(journal: &Arc<Journal>, numbers: &[Number]) {
+    journal.settle(&Fates {
+        settled: numbers.to_vec(),
+        ..Fates::default()
+    });
+}
+
+fn fail(journal: &Arc<Journal>, failed: Number) {
+    let error = Error::backend(Kind::TableMissing, BackendName::Local, false, "gone");
+    journal.settle(&Fates {
+        failed: vec![(failed, error)],
+        ..Fates::default()
+    });
+}
+
+const SYNCS: [JournalSync; 3] = [
+    JournalSync::Always,
+    JournalSync::Interval,
+    JournalSync::Never,
+];
+
+#[test]
+fn what_has_not_left_is_there_again_in_order() {
+    for sync in SYNCS {
+        let place = Place::new(sync);
+        let (journal, live) = place.open();
+        assert!(live.is_empty());
+        let first = put(&journal, "a", "1");
+        put(&journal, "b", "2");
+        let third = put(&journal, "a", "3");
+        put(&journal, "c", "4");
+        fail(&journal, third);
+        settle(&journal, &[first]);
+        drop(journal);
+        let (journal, live) = place.open();
+        assert_eq!(live, ["b=2", "a=3 failed: local backend: gone", "c=4"]);
+        let new = journal.requeue(&[third]).unwrap();
+        assert!(new[0] > third);
+        drop(journal);
+        let (_, live) = place.open();
+        assert_eq!(live, ["b=2", "c=4", "a=3"]);
+        assert!(lock(&place.lines.0).is_empty());
+    }
+}
+
+#[test]
+fn killed_at_any_moment_it_has_what_was_written() {
+    // A kill leaves the file as it is; nothing of the process is asked any more.
+    let place = Place::new(JournalSync::Never);
+    let (journal, _) = place.open();
+    let first = put(&journal, "a", "1");
+    put(&journal, "b", "2");
+    settle(&journal, &[first]);
+    let bytes = fs::read(place.path()).unwrap();
+    drop(journal);
+    fs::write(place.path(), bytes).unwrap();
+    assert_eq!(place.open().1, ["b=2"]);
+}
+
+#[test]
+fn a_journal_has_one_owner() {
+    let place = Place::new(JournalSync::Always);
+    let (journal, _) = place.open();
+    let error = place.try_open().err().unwrap();
+    assert_eq!(error.kind(), Kind::Config);
+    assert!(
+        error.to_string().contains("another DB of this process"),
+        "{error}"
+    );
+    journal.close();
+    assert!(place.try_open().is_ok());
+}
+
+#[test]
+fn what_is_closed_takes_nothing_and_says_so() {
+    let place = Place::new(JournalSync::Always);
+    let (journal, _) = place.open();
+    let before = put(&journal, "a", "1");
+    journal.begin_close();
+    let message = Message::new("b", "2");
+    assert_eq!(
+        journal
+            .append(BackendName::Local, &message, &Never)
+            .unwrap(),
+        None
+    );
+    settle(&journal, &[before]);
+    journal.close();
+    assert_eq!(place.open().1, [""; 0]);
+}
+
+#[test]
+fn a_journal_of_what_has_left_is_emptied() {
+    let place = Place::new(JournalSync::Never);
+    let (journal, _) = place.open();
+    let large = "x".repeat(100_000);
+    for _ in 0..50 {
+        let one = put(&journal, "a", &large);
+        settle(&journal, &[one]);
+    }
+    assert!(fs::metadata(place.path()).unwrap().len() < 1_500_000);
+    put(&journal, "b", "2");
+    journal.close();
+    assert_eq!(place.open().1, ["b=2"]);
+}
+
+#[test]
+fn rewriting_keeps_what_is_alive_and_gives_back_the_rest() {
+    for sync in SYNCS {
+        let place = Place::new(sync);
+        let (journal, _) = place.open();
+        put(&journal, "first", "1");
+        let failed = put(&journal, "failed", "2");
+        fail(&journal, failed);
+        let large = "x".repeat(1_000_000);
+        for _ in 0..5 {
+            let one = put(&journal, "a", &large);
+            settle(&journal, &[one]);
+        }
+        journal.rewrite().unwrap();
+        assert!(fs::metadata(place.path()).unwrap().len() < 1000);
+        put(&journal, "last", "3");
+        assert!(place.try_open().is_err(), "the new file is locked too");
+        drop(journal);
+        let (journal, live) = place.open();
+        assert_eq!(
+            live,
+            ["first=1", "failed=2 failed: local backend: gone", "last=3"]
+        );
+        assert!(put(&journal, "more", "4") > failed);
+        assert!(!file::rewritten(&place.path()).exists());
+    }
+}
+
+#[test]
+fn rewriting_while_others_write_loses_nothing() {
+    let place = Place::new(JournalSync::Never);
+    let (journal, _) = place.open();
+    let writers: Vec<_> = (0..4)
+        .map(|writer| {
+            let journal = Arc::clone(&journal);
+            std::thread::spawn(move || {
+                for at in 0..500 {
+                    let one = put(&journal, &format!("{writer}-{at}"), "v");
+                    if at % 3 > 0 {
+                        settle(&journal, &[one]);
+                    }
+                }
+            })
+        })
+        .collect();
+    for _ in 0..20 {
+        journal.rewrite().unwrap();
+    }
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    journal.rewrite().unwrap();
+    drop(journal);
+    let mut expected: Vec<_> = (0..4)
+        .flat_map(|writer| {
+            (0..500)
+                .step_by(3)
+                .map(move |at| format!("{writer}-{at}=v"))
+        })
+        .collect();
+    let mut live = place.open().1;
+    live.sort();
+    expected.sort();
+    assert_eq!(live, expected);
+}
+
+#[test]
+fn a_torn_tail_is_cut_off_and_told() {
+    let place = Place::new(JournalSync::Always);
+    let (journal, _) = place.open();
+    put(&journal, "a", "1");
+    drop(journal);
+    let mut bytes = fs::read(place.path()).unwrap();
+    let whole = bytes.len();
+    accepted(9, "torn", 1).write(MARKED, &mut bytes);
+    fs::write(place.path(), &bytes[..bytes.len() - 3]).unwrap();
+    let (journal, live) = place.open();
+    assert_eq!(live, ["a=1"]);
+    assert_eq!(fs::metadata(place.path()).unwrap().len(), whole as u64);
+    let lines = lock(&place.lines.0).clone();
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0].0, Level::Warning);
+    assert!(
+        lines[0].1.contains("byte(s) of an unfinished record"),
+        "{lines:?}"
+    );
+    put(&journal, "b", "2");
+    drop(journal);
+    assert_eq!(place.open().1, ["a=1", "b=2"]);
+}
+
+#[test]
+fn damage_inside_is_told_loudly_and_a_copy_is_kept() {
+    let place = Place::new(JournalSync::Always);
+    let (journal, _) = place.open();
+    put(&journal, "a", "1");
+    let hit = fs::metadata(place.path()).unwrap().len();
+    put(&journal, "b", "2");
+    put(&journal, "c", "3");
+    drop(journal);
+    let mut bytes = fs::read(place.path()).unwrap();
+    bytes[usize::try_from(hit).unwrap() + 20] ^= 1;
+    fs::write(place.path(), &bytes).unwrap();
+    let (journal, live) = place.open();
+    assert_eq!(live, ["a=1", "c=3"]);
+    let lines = std::mem::take(&mut *lock(&place.lines.0));
+    assert_eq!(lines.len(), 1);
+    assert_eq!(lines[0].0, Level::Error);
+    let copy = place.folder.path().join("journal.damaged-1");
+    assert!(
+        lines[0].1.contains(&copy.display().to_string()),
+        "{lines:?}"
+    );
+    assert_eq!(fs::read(copy).unwrap(), bytes);
+    drop(journal);
+    // Told once: the file is sound again.
+    assert_eq!(place.open().1, ["a=1", "c=3"]);
+    assert!(lock(&place.lines.0).is_empty());
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_and_not_touched() {
+    let place = Place::new(JournalSync::Always);
+    let refused = |text: &str| {
+        let error = place.try_open().err().unwrap();
+        assert_eq!(error.kind(), Kind::Config);
+        assert!(error.to_string().contains(text), "{error}");
+        assert!(
+            error.to_string().starts_with("queue_batch.journal: "),
+            "{error}"
+        );
+    };
+    let path = place.path();
+    let stays = |content: &[u8], text: &str| {
+        fs::write(&path, content).unwrap();
+        refused(text);
+        assert_eq!(fs::read(&path).unwrap(), content);
+    };
+    stays(b"SQLite format 3\0 and more", "a file of another program");
+    stays(b"hello", "a file of another program");
+    let mut newer = MARKED.bytes();
+    newer[16] = 2;
+    let sum = crc32fast::hash(&newer[..24]);
+    newer[24..28].copy_from_slice(&sum.to_le_bytes());
+    stays(&newer, "a newer TetherDB, in format 2; this one knows 1");
+    let mut damaged = MARKED.bytes();
+    damaged[21] ^= 1;
+    stays(&damaged, "its header is damaged");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(&path).unwrap();
+    refused("it is a directory");
+}
+
+#[test]
+fn a_file_that_was_just_being_made_is_made() {
+    let place = Place::new(JournalSync::Always);
+    for content in [&b""[..], &MARKED.bytes()[..10], &MARKED.bytes()[..40]] {
+        fs::write(place.path(), content).unwrap();
+        let (journal, live) = place.open();
+        assert!(live.is_empty());
+        put(&journal, "a", "1");
+        drop(journal);
+        assert_eq!(place.open().1, ["a=1"]);
+    }
+}
+
+#[test]
+fn reading_a_large_journal_can_be_interrupted() {
+    let place = Place::new(JournalSync::Never);
+    let (journal, _) = place.open();
+    for _ in 0..300_000 {
+        put(&journal, "a", "1");
+    }
+    drop(journal);
+    let cancel = Cancel::default();
+    cancel.cancel();
+    let config = JournalConfig {
+        path: place.path(),
+        sync: place.sync,
+    };
+    match Journal::open(&config, place.lines.clone(), &cancel) {
+        Err(error) => assert_eq!(error.kind(), Kind::Interrupted),
+        // Read faster than the first look for signals.
+        Ok((_, live)) => assert_eq!(live.len(), 300_000),
+    }
+    assert_eq!(place.open().1.len(), 300_000);
+}
+
+/// A place on a disk that is full after a little, if this user may make one.
+#[cfg(target_os = "linux")]
+fn on_a_small_disk(test: impl FnOnce(&Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    let mount = |arguments: &[&str]| {
+        let status = std::process::Command::new(arguments[0])
+            .args(&arguments[1..])
+            .status();
+        status.is_ok_and(|status| status.success())
+    };
+    let path = folder.path().to_str().unwrap();
+    if !mount(&["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", path]) {
+        return;
+    }
+    let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| test(folder.path())));
+    mount(&["umount", "-l", path]);
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_refuses_the_message_and_nothing_else() {
+    on_a_small_disk(|folder| {
+        let config = JournalConfig {
+            path: folder.join("journal"),
+            sync: JournalSync::Always,
+        };
+        let lines = Arc::new(Lines::default());
+        let (journal, _) = Journal::open(&config, lines.clone(), &Never).unwrap();
+        let mut taken = Vec::new();
+        let error = loop {
+            let message = Message::new(&format!("k{}", taken.len()), &"x".repeat(5000));
+            match journal.append(BackendName::Etcd, &message, &Never) {
+                Ok(number) => taken.push(number.unwrap()),
+                Err(error) => break error,
+            }
+        };
+        assert!(error.retryable());
+        assert!(error.to_string().contains("Nothing was queued"), "{error}");
+        assert!(taken.len() > 10);
+        // What has left is noted as soon as there is room again.
+        fs::write(folder.join("other"), [0; 64]).ok();
+        settle(&journal, &taken[1..]);
+        drop(journal);
+        let (_, live) = Journal::open(&config, lines, &Never).unwrap();
+        assert_eq!(live.len(), 1);
+        assert_eq!(live[0].1.message.key(), "k0");
+    });
+}
+
+/// What a program does to a journal.
+#[derive(Debug, Clone)]
+enum Act {
+    Put(u8, u16),
+    Settle(usize),
+    Fail(usize),
+    Requeue(usize),
+    Rewrite,
+    Reopen,
+    Kill,
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let act = prop_oneof![
+        6 => (any::<u8>(), any::<u16>()).prop_map(|(key, value)| Act::Put(key % 8, value)),
+        4 => any::<usize>().prop_map(Act::Settle),
+        1 => any::<usize>().prop_map(Act::Fail),
+        1 => any::<usize>().prop_map(Act::Requeue),
+        1 => Just(Act::Rewrite),
+        1 => Just(Act::Reopen),
+        1 => Just(Act::Kill),
+    ];
+    proptest::collection::vec(act, 1..60)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    /// Whatever is done to it, however it ends: what is alive is what a plain list says.
+    #[test]
+    fn it_agrees_with_a_plain_list(acts in acts()) {
+        let place = Place::new(JournalSync::Never);
+        let (mut journal, _) = place.open();
+        let mut model: Vec<(Number, String, bool)> = Vec::new();
+        for act in acts {
+            match act {
+                Act::Put(key, value) => {
+                    let number = put(&journal, &format!("k{key}"), &value.to_string());
+                    model.push((number, format!("k{key}={value}"), false));
+                }
+                Act::Settle(which) if !model.is_empty() => {
+                    let (number, ..) = model.remove(which % model.len());
+                    settle(&journal, &[number]);
+                }
+                Act::Fail(which) if !model.is_empty() => {
+                    let which = which % model.len();
+                    fail(&journal, model[which].0);
+                    model[which].2 = true;
+                }
+                Act::Requeue(which) if !model.is_empty() => {
+                    let (number, text, _) = model.remove(which % model.len());
+                    let new = journal.requeue(&[number]).unwrap();
+                    model.push((new[0], text, false));
+                }
+                Act::Rewrite => journal.rewrite().unwrap(),
+                Act::Reopen | Act::Kill => {
+                    let bytes = fs::read(place.path()).unwrap();
+                    drop(journal);
+                    if matches!(act, Act::Kill) {
+                        fs::write(place.path(), bytes).unwrap();
+                    }
+                    let live;
+                    (journal, live) = place.open();
+                    let expected: Vec<_> = model.iter().map(|(_, text, failed)| {
+                        format!("{text}{}", if *failed { " failed: local backend: gone" } else { "" })
+                    }).collect();
+                    prop_assert_eq!(live, expected);
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+#[test]
+fn the_bookkeeping_counts_bytes_as_they_come_and_go() {
+    let mut alive = Alive::default();
+    alive.accept(number(1), BackendName::Local, Message::new("a", "1"));
+    let one = alive.size();
+    alive.accept(number(2), BackendName::Local, Message::new("b", "2"));
+    assert_eq!(alive.size(), 2 * one);
+    assert!(alive.settle(number(1)).is_some());
+    assert!(alive.settle(number(1)).is_none());
+    assert_eq!(alive.size(), one);
+}
