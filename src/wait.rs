@@ -4,7 +4,7 @@
 //! Ctrl-C ends every waiting call within 0.2 s. Workers wait with [`Never`].
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
@@ -85,6 +85,48 @@ pub fn jitter() -> f64 {
 /// Locks, also after a panic elsewhere: every critical section here leaves its data valid.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Does `work`, which may hang on a disk: where there is a deadline on a thread of its own, which goes on by itself when
+/// the deadline passes first (`None`).
+///
+/// # Errors
+/// `Interrupted`: then it goes on by itself, too.
+pub fn within<T: Send + 'static>(
+    deadline: Option<Instant>,
+    interrupt: &dyn Interrupt,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<Option<T>> {
+    if deadline.is_none() {
+        return Ok(Some(work()));
+    }
+    // A thread that cannot be started drops what it was to do, so that is kept apart.
+    let work = Arc::new(Mutex::new(Some(work)));
+    let done = Arc::new((Mutex::new(None), Condvar::new()));
+    let (their_work, their_done) = (Arc::clone(&work), Arc::clone(&done));
+    let started = std::thread::Builder::new()
+        .name("tetherdb-aside".into())
+        .spawn(move || {
+            let work = lock(&their_work).take();
+            let outcome = work.map(|work| work());
+            *lock(&their_done.0) = Some(outcome);
+            their_done.1.notify_one();
+        });
+    if started.is_err() {
+        let work = lock(&work).take();
+        return Ok(work.map(|work| work()));
+    }
+    let mut wait = Wait::new(deadline, interrupt);
+    let mut outcome = lock(&done.0);
+    loop {
+        if let Some(outcome) = outcome.take() {
+            return Ok(outcome);
+        }
+        if wait.expired() {
+            return Ok(None);
+        }
+        outcome = wait.on(&done.1, outcome, &done.0)?;
+    }
 }
 
 /// One call's wait: until its deadline, or until it is interrupted.

@@ -7,8 +7,8 @@ use super::Store;
 use crate::error::{Error, Kind, Result};
 use crate::message::BackendName;
 use crate::process;
-use crate::queue::Level;
 use crate::queue::journal::{Contents, Journal};
+use crate::queue::{Lane, Level};
 use crate::wait::{self, Interrupt, Never, Wait};
 
 /// Whether a store's journal is open.
@@ -27,7 +27,7 @@ impl Store {
     /// # Errors
     /// `Config` where it cannot be opened, which is so in a forked child; `Interrupted`.
     pub(super) fn open_journal(&self, interrupt: &dyn Interrupt) -> Result<()> {
-        let (config, place) = match (&self.config.queue.journal, &self.journal) {
+        let (config, place) = match (&self.config.queue.journal, &*self.journal) {
             (Some(config), Place::Ours(place)) => (config, place),
             (Some(config), Place::Parents) => {
                 let text = format!(
@@ -59,7 +59,7 @@ impl Store {
     /// As [`Self::open_journal`], for a verb that can do without: where it cannot be opened, another process has it,
     /// or it is the parent's, and two processes have no order between them.
     pub(super) fn try_open_journal(&self, interrupt: &dyn Interrupt) -> Result<()> {
-        if matches!(self.journal, Place::None) || process::exiting() {
+        if matches!(*self.journal, Place::None) || process::exiting() {
             return Ok(());
         }
         match self.open_journal(interrupt) {
@@ -99,38 +99,38 @@ impl Store {
         Ok(())
     }
 
-    /// After the lanes have stopped: closes the journal. Where others are queueing meanwhile it stays open, unless
-    /// something has been left in it, which must not be sent any more.
-    pub(super) fn close_journal(&self) {
-        let Place::Ours(place) = &self.journal else {
-            return;
-        };
-        let mut open = wait::lock(place);
-        let Some(journal) = &*open else {
-            return;
-        };
-        let is_idle = || self.lanes.iter().all(|lane| lane.is_idle());
-        if !journal.is_closing() && !journal.begin_close_if(is_idle) {
-            return;
-        }
-        for lane in &self.lanes {
-            lane.leave();
-        }
-        journal.close();
-        *open = None;
-    }
-
     /// Opens the journal of a new store.
     pub(super) fn begin_journal(&self, interrupt: &dyn Interrupt) -> Result<()> {
-        match self.journal {
+        match *self.journal {
             Place::Ours(_) => self.open_journal(interrupt),
             Place::None | Place::Parents => Ok(()),
         }
     }
 }
 
+/// After the lanes have stopped: closes the journal. Where others are queueing meanwhile it stays open, unless something
+/// has been left in it, which must not be sent any more.
+pub(super) fn close(lanes: &[Arc<Lane>], place: &Place) {
+    let Place::Ours(place) = place else {
+        return;
+    };
+    let mut open = wait::lock(place);
+    let Some(journal) = &*open else {
+        return;
+    };
+    let is_idle = || lanes.iter().all(|lane| lane.is_idle());
+    if !journal.is_closing() && !journal.begin_close_if(is_idle) {
+        return;
+    }
+    for lane in lanes {
+        lane.leave();
+    }
+    journal.close();
+    *open = None;
+}
+
 /// What is left of a store that was dropped with something in its queue: the journal closes with its lanes.
-pub(super) fn stop_orphan(lane: &Arc<crate::queue::Lane>, deadline: std::time::Instant) {
+pub(super) fn stop_orphan(lane: &Arc<Lane>, deadline: std::time::Instant) {
     let _ = lane.stop(Some(deadline), &Never);
     lane.leave();
 }

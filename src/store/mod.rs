@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Failed, Message};
 use crate::process;
 use crate::queue::{Events, Lane, Level, Receipt, Stats, shown};
-use crate::wait::Interrupt;
+use crate::wait::{self, Interrupt, Never};
 use journal::Place;
 pub use living::{close_files, forget_all, stop_all};
 
@@ -27,8 +27,11 @@ pub struct Store {
     started: AtomicBool,
     /// Something may be open since the last `stop`.
     used: AtomicBool,
-    journal: Place,
+    journal: Arc<Place>,
 }
+
+/// How long closing may take at least.
+const CLOSING: Duration = Duration::from_millis(300);
 
 /// One page of a list, in the words of the caller: keys without the bucket asked for.
 #[derive(Debug)]
@@ -66,11 +69,11 @@ impl Store {
             generation: process::generation(),
             started: AtomicBool::new(false),
             used: AtomicBool::new(true),
-            journal: match (&config.queue.journal, forked) {
+            journal: Arc::new(match (&config.queue.journal, forked) {
                 (None, _) => Place::None,
                 (Some(_), true) => Place::Parents,
                 (Some(_), false) => Place::Ours(Mutex::new(None)),
-            },
+            }),
             config,
         });
         living::register(&store);
@@ -320,7 +323,14 @@ impl Store {
             lane.flush(deadline, interrupt)?;
         }
         for lane in &self.lanes {
-            match lane.backend().flush(interrupt) {
+            let flushed = if deadline.is_none() {
+                lane.backend().flush(interrupt)
+            } else {
+                let lane = Arc::clone(lane);
+                let flush = move || lane.backend().flush(&Never);
+                wait::within(deadline, interrupt, flush)?.unwrap_or(Ok(()))
+            };
+            match flushed {
                 Err(error) if error.kind() == Kind::Interrupted => return Err(error),
                 // Everything is delivered and safe all the same.
                 Err(error) => self.events.log(Level::Warning, error.to_string()),
@@ -335,7 +345,7 @@ impl Store {
         if process::exiting() {
             return Ok(());
         }
-        if !matches!(self.journal, Place::Parents) {
+        if !matches!(*self.journal, Place::Parents) {
             self.open_journal(interrupt)?;
         }
         self.mark_started();
@@ -361,12 +371,21 @@ impl Store {
         for lane in &self.lanes {
             left += lane.stop(deadline, interrupt)?;
         }
-        self.close_journal();
         if self.started.swap(false, Ordering::SeqCst) {
             self.debug(|| "Background worker stopped.".into());
         }
-        for lane in &self.lanes {
-            lane.backend().close();
+        let (lanes, place) = (self.lanes.clone(), Arc::clone(&self.journal));
+        let close = move || {
+            journal::close(&lanes, &place);
+            for lane in &lanes {
+                lane.backend().close();
+            }
+        };
+        // A disk that hangs has to answer, too; a sound one shall always have the time.
+        let deadline = deadline.map(|deadline| deadline.max(Instant::now() + CLOSING));
+        if wait::within(deadline, interrupt, close)?.is_none() {
+            let text = "Closing takes longer than the time given to stop: a disk does not answer. It goes on by itself.";
+            self.events.log(Level::Warning, text.to_owned());
         }
         if self.used.swap(false, Ordering::SeqCst) {
             self.debug(|| "Database resources released and closed.".into());

@@ -390,7 +390,6 @@ impl Journal {
 
     /// Takes no message from now on; notes what leaves until it is closed.
     pub fn begin_close(&self) {
-        let _writer = self.lock();
         self.closing.store(true, Ordering::Release);
     }
 
