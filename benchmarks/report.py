@@ -107,6 +107,8 @@ def shown(value: float | None, unit: str) -> str:
         return f"{value:.1f} MiB"
     if unit == "x payload":
         return f"{value:.2f} x"
+    if unit.startswith("%"):
+        return f"{value:.2f} {unit}"
     for factor, name in ((1, "s"), (1e3, "ms"), (1e6, "µs")):
         if value * factor >= 1:
             return f"{value * factor:.3g} {name}"

@@ -17,6 +17,7 @@ pub mod message;
 pub mod process;
 pub mod queue;
 pub mod store;
+pub mod sync;
 pub mod wait;
 
 #[cfg(feature = "python")]

@@ -3,8 +3,9 @@
 //! Whoever waits does so in slices of [`SLICE`] and asks its [`Interrupt`] between them, so that
 //! Ctrl-C ends every waiting call within 0.2 s. Workers wait with [`Never`].
 
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};

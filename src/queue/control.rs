@@ -273,7 +273,7 @@ impl Lane {
         kept.len()
     }
 
-    pub(super) fn lock_absorbed(&self) -> std::sync::MutexGuard<'_, Ledger> {
+    pub(super) fn lock_absorbed(&self) -> crate::sync::MutexGuard<'_, Ledger> {
         let mut ledger = wait::lock(&self.ledger);
         ledger.absorb(&mut wait::lock(&self.intake));
         ledger

@@ -1,8 +1,8 @@
 //! What producers touch: a bounded buffer behind one short lock, and the line of those who wait for room.
 
+use crate::sync::MutexGuard;
 use std::collections::VecDeque;
-use std::sync::{Arc, MutexGuard};
-use std::thread::{self, ThreadId};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::journal::Number;
@@ -11,6 +11,7 @@ use super::receipt::Receipt;
 use crate::config::WhenFull;
 use crate::error::{Error, Kind, Result};
 use crate::message::{Message, quote};
+use crate::sync::thread::{self, ThreadId};
 use crate::wait::{self, Interrupt, Wait};
 
 /// A message that the worker has not seen yet.

@@ -1,7 +1,8 @@
 //! The one queue of one backend: its accounts, what its worker does next, and how a request is settled.
 
+use crate::sync::{Condvar, Mutex};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -185,9 +186,11 @@ impl Lane {
             if closing && self.try_end(&mut ledger) {
                 return Step::End;
             }
+            // What that has just taken in is nobody's to wake for: look again at once.
+            let wake_at = usize::from(ledger.order.sendable() == 0);
             return Step::Sleep {
                 until: None,
-                wake_at: 1,
+                wake_at,
             };
         }
         let fills_at = ledger.order.oldest_ready().unwrap_or_default() + self.config.timeout;

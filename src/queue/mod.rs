@@ -15,6 +15,8 @@
 
 mod control;
 mod durable;
+#[cfg(all(test, feature = "shuttle"))]
+mod handshake;
 mod intake;
 pub mod journal;
 mod lane;

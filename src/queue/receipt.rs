@@ -1,7 +1,8 @@
 //! The receipt of one queued message: how it ended, for whoever asked.
 
+use crate::sync::{Condvar, Mutex};
 use std::fmt;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Result};

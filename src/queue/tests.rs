@@ -1,8 +1,9 @@
 //! The lane on a fake backend and a clock that stands still: `step` says what a worker would do next.
 
+use crate::sync::Mutex;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::lane::{Lane, Step};
 use crate::error::{Error, Kind, Result};
+use crate::sync::thread;
 use crate::wait;
 
 impl Lane {
@@ -22,7 +23,7 @@ impl Lane {
             number
         };
         let lane = Arc::clone(self);
-        let started = std::thread::Builder::new()
+        let started = thread::Builder::new()
             .name(format!("tetherdb-{}", self.backend.name()))
             .spawn(move || lane.run(number));
         match started {

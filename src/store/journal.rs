@@ -1,6 +1,7 @@
 //! The one journal of a store: opened with it, opened again by the first verb after `stop`, shared by its lanes.
 
-use std::sync::{Arc, Mutex};
+use crate::sync::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Store;

@@ -1,6 +1,7 @@
 //! All stores of this process: who must be asked when it ends, and forgotten when it forks.
 
-use std::sync::{Arc, Mutex, Weak};
+use crate::sync::Mutex;
+use std::sync::{Arc, Weak};
 use std::time::Instant;
 
 use super::Store;

@@ -1,9 +1,10 @@
 //! One request: repeated until it is done or its time is over.
 
+use crate::sync::Mutex;
 use std::error::Error as StdError;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;

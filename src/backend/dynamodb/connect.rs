@@ -1,7 +1,7 @@
 //! From the configuration and the environment to a client of the SDK: region, credentials, endpoint, proxy.
 
+use crate::sync::Mutex;
 use std::env;
-use std::sync::Mutex;
 use std::time::Duration;
 
 use aws_config::default_provider::credentials::DefaultCredentialsChain;

@@ -1,8 +1,9 @@
 //! One member of the cluster: its connection, made when it is needed, and its token.
 
+use crate::sync::Mutex;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use etcd_client::{

@@ -8,8 +8,9 @@
 //! and stays in the line. So a signal handler of Python, which runs on top of a waiting call, may use the
 //! same handle: it leads, and brings the call below it along.
 
+use crate::sync::{Condvar, Mutex};
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::client::{Connection, Failure, Settings};

@@ -1,10 +1,11 @@
 //! The file itself: which one it is, whether it is ours to open, and how it is created.
 
+use crate::sync::Mutex;
 use std::collections::HashMap;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex};
+use std::sync::LazyLock;
 
 use super::error;
 use crate::error::{Error, Kind, Result};

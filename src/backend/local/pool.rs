@@ -4,7 +4,8 @@
 //! until nobody is, finds all of them here, and closes them first: `SQLite` keeps one table of file locks
 //! for the whole process, and a child that inherited it would believe in locks that only its parent has.
 
-use std::sync::{Arc, Mutex, Weak};
+use crate::sync::Mutex;
+use std::sync::{Arc, Weak};
 
 use super::client::Connection;
 use crate::process::Inside;

@@ -1,9 +1,10 @@
 //! The one tokio runtime of the process, and how a blocking verb waits for what it does.
 
+use crate::sync::{Condvar, Mutex};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Handle, Runtime};

@@ -1,7 +1,8 @@
 //! Many keys in several requests, on a service that is told what to refuse; and the wait of a verb for its task.
 
+use crate::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::pause::Pauses;

@@ -1,7 +1,8 @@
 //! What nobody waits for: syncs at an interval, and rewriting. A thread that is there while there is something to do.
 
+use crate::sync::{Condvar, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 

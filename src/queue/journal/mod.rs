@@ -20,12 +20,13 @@ mod sync;
 #[cfg(test)]
 mod tests;
 
+use crate::sync::{Mutex, MutexGuard};
 use std::fs::File;
 use std::hash::BuildHasher;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use hashbrown::{DefaultHashBuilder, HashMap};
 

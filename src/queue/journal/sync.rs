@@ -1,8 +1,9 @@
 //! One disk sync for all who wait: whoever comes while a sync is under way is served by the next.
 
+use crate::sync::{Condvar, Mutex};
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex};
 
 use super::Journal;
 use crate::error::{Error, Kind, Result};

@@ -1,9 +1,10 @@
 //! The journal: its bytes under every damage, its file through every way of ending, its locks.
 
+use crate::sync::Mutex;
 use std::fs;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
