@@ -41,6 +41,10 @@ pub struct Lane {
     pub(super) journal: ArcSwapOption<Journal>,
 }
 
+/// Most messages of several batches in one request: whoever waits for one of them, or behind them, shall not wait for a
+/// million.
+const MOST_AT_ONCE: usize = 10_000;
+
 /// Tells how long the lane has been there. The tests stop it.
 pub(super) trait Clock: Send + Sync {
     fn now(&self) -> Duration;
@@ -201,7 +205,9 @@ impl Lane {
                 wake_at: unit - sendable,
             };
         }
-        let most = unit.saturating_mul(capabilities.batches_per_request);
+        let most = unit
+            .saturating_mul(capabilities.batches_per_request)
+            .min(unit.max(MOST_AT_ONCE));
         let whole = if due {
             sendable
         } else {

@@ -210,17 +210,13 @@ fn read(
     let mut records = Records::new(header, source, len);
     let mut alive = Alive::default();
     let mut damage = Damage::default();
-    let mut end = len;
     let mut next_look = std::time::Instant::now() + SLICE;
     for count in 1_u64.. {
         match records.next().map_err(failed)? {
             None => break,
             Some(Found::Record(record)) => alive.apply(&record),
             Some(Found::Damage { len, .. }) => damage.inside += len,
-            Some(Found::Tail { at, len }) => {
-                damage.tail = len;
-                end = at;
-            }
+            Some(Found::Tail { len }) => damage.tail = len,
         }
         records.forget_read();
         if count % 4096 == 0 && std::time::Instant::now() >= next_look {
@@ -231,7 +227,7 @@ fn read(
         }
     }
     let found = damage.inside > 0 || damage.tail > 0;
-    Ok((alive, found.then_some(damage), end))
+    Ok((alive, found.then_some(damage), records.end()))
 }
 
 /// Puts a copy of a damaged journal beside it, so that nothing that may still be read in it is lost.

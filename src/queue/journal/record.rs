@@ -270,9 +270,9 @@ pub(super) enum Found<'a> {
         at: u64,
         len: u64,
     },
-    /// Bytes that are no record, up to the end: what was being written when the process or the machine ended.
+    /// Bytes that are no record, and behind them nothing but zeros, if anything: what was being written when the
+    /// process or the machine ended.
     Tail {
-        at: u64,
         len: u64,
     },
 }
@@ -320,9 +320,7 @@ impl<R: Read> Records<R> {
         let mut next = self.read + 1;
         loop {
             if !self.fill(next + FRAME)? {
-                let len = self.len - at;
-                self.len = at;
-                return Ok(Some(Found::Tail { at, len }));
+                return self.tail(at);
             }
             let ahead = &self.buffer[next..];
             match ahead.windows(4).position(|four| four == marker) {
@@ -339,6 +337,22 @@ impl<R: Read> Records<R> {
         let len = (next - self.read) as u64;
         self.read = next;
         Ok(Some(Found::Damage { at, len }))
+    }
+
+    /// What is behind the last record. Zeros are space that was made for more.
+    fn tail(&mut self, at: u64) -> io::Result<Option<Found<'_>>> {
+        let rest = usize::try_from(self.len - at).unwrap_or(usize::MAX);
+        self.fill(self.read + rest)?;
+        self.len = at;
+        let torn = self.buffer[self.read..].iter().rposition(|&byte| byte != 0);
+        Ok(torn.map(|last| Found::Tail {
+            len: last as u64 + 1,
+        }))
+    }
+
+    /// Where the last record ends, once there is no next step.
+    pub(super) fn end(&self) -> u64 {
+        self.at + self.read as u64
     }
 
     /// The length of what the whole and sound record at this place of the buffer carries, if there is one.

@@ -58,6 +58,7 @@ impl Journal {
         file::note_owner(&new);
         writer.file = Some(Arc::new(new));
         writer.end = end;
+        writer.space = writer.space.and(Some(end));
         writer.written += 1;
         writer.rewrite_at = LEAST.max(end * 2);
         if self.config.sync != JournalSync::Never {
