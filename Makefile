@@ -14,7 +14,8 @@ WORKERS ?= 4
 SAME_ON_313 := tests/etcd tests/dynamodb $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-313 lint types format dev install bench crash clean
+.PHONY: help demo test test-rust test-python test-313 test-313-ready lint types format dev install bench crash chaos \
+        fuzz clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort | expand -t 16
@@ -25,17 +26,20 @@ demo: $(VENV)/installed  ## Set everything up and run the main job on the local 
 test: lint types test-rust test-python test-313  ## Set everything up and run all tests, lints and type checks.
 	@echo "make test: all passed"
 
-test-rust: $(VENV)/ready  ## The engine's own tests, without Python.
+test-rust: $(VENV)/ready  ## The engine's own tests, without Python; then its handshakes under many schedules.
 	cargo test
+	cargo test --quiet --features shuttle --lib handshake
 
 test-python: dev  ## The tests of the Python package, against real servers.
 	$(BIN)/pytest -n $(WORKERS)
 
 ifneq ($(PYTHON313),)
-test-313: $(VENV)313/ready dev  ## The same tests of the same abi3 module, as a wheel on Python 3.13, where it is installed.
+test-313-ready: $(VENV)313/ready dev
 	@rm -rf target/wheels-dev
 	$(BIN)/maturin build --profile dev --out target/wheels-dev --quiet
 	$(VENV)313/bin/python -m pip install --quiet --no-deps --force-reinstall target/wheels-dev/*.whl
+
+test-313: test-313-ready  ## The same tests of the same abi3 module, as a wheel on Python 3.13, where it is installed.
 	$(VENV)313/bin/pytest -n $(WORKERS) $(SAME_ON_313:%=--ignore=%)
 else
 test-313:
@@ -44,7 +48,6 @@ endif
 
 lint: $(VENV)/ready  ## Formatters and linters, as checks.
 	cargo fmt --check
-	cargo clippy --all-targets --quiet -- -D warnings
 	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --all-targets --features python --quiet -- -D warnings
 	$(BIN)/ruff format --check python tests examples benchmarks
 	$(BIN)/ruff check python tests examples benchmarks
@@ -67,8 +70,21 @@ bench: $(VENV)/installed  ## Compare with peers; QUICK=1 for a short run.
 	cargo build --release --quiet --example raw_sqlite --example raw_etcd --example raw_dynamodb
 	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
 
-crash: dev  ## The long crash tests: 200 SIGKILLs and 200 exits in the middle of work.
+crash: dev  ## The long crash tests of the local file: 200 SIGKILLs and 200 exits in the middle of work.
 	TETHERDB_CRASH_ROUNDS=200 $(BIN)/pytest tests/process -k "kill or exit" --timeout 1800
+
+# How often each thing happens; the seeds are printed, and TETHERDB_CHAOS_SEED plays one again.
+CHAOS := TETHERDB_CHAOS_SHARDS=4 TETHERDB_CHAOS_ROUNDS_KILL=1000 TETHERDB_CHAOS_ROUNDS_EXIT=500 \
+         TETHERDB_CHAOS_ROUNDS_ETCD=200 TETHERDB_CHAOS_ROUNDS_DYNAMODB=200 TETHERDB_CHAOS_ROUNDS_DISK=50
+chaos: $(if $(PYTHON313),test-313-ready)  ## The chaos suite at length: kills, exits, faults of servers and disks. An hour.
+	$(MAKE) dev
+	$(CHAOS) $(BIN)/pytest -n $(WORKERS) -rP tests/chaos
+ifneq ($(PYTHON313),)
+	$(CHAOS) $(VENV)313/bin/pytest -n $(WORKERS) -rP tests/chaos/test_exit.py
+endif
+
+fuzz: $(VENV)/ready  ## Fuzz the reader of journals for five minutes; needs cargo-fuzz and a nightly toolchain.
+	cd fuzz && cargo +nightly fuzz run journal -- -max_total_time=300
 
 clean:  ## Remove what was built and installed.
 	rm -rf target dist $(VENV) $(VENV)313 .hypothesis .mypy_cache .pytest_cache .ruff_cache
