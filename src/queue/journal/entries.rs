@@ -1,0 +1,223 @@
+//! What a journal is told: a message was accepted, has left, was given up, is queued again.
+
+use std::hash::BuildHasher;
+use std::io;
+use std::sync::Arc;
+
+use super::record::Record;
+use super::writer::Writer;
+use super::{Journal, Number, rewrite};
+use crate::config::JournalSync;
+use crate::error::{Error, Kind, Result};
+use crate::message::{BackendName, Message, quote};
+use crate::queue::Level;
+use crate::wait::Interrupt;
+
+/// A journal in which nothing is alive is emptied when it has this many bytes.
+const EMPTIED_AT: u64 = 1 << 20;
+/// How messages of one request ended, for the journal.
+#[derive(Default)]
+pub struct Fates {
+    /// Delivered.
+    pub settled: Vec<Number>,
+    /// Given up.
+    pub failed: Vec<(Number, Error)>,
+}
+
+impl Journal {
+    /// Takes a message: it is in the file, and on disk where the configuration says so, when this returns.
+    /// `None`: the journal is being closed, and did not take it.
+    ///
+    /// # Errors
+    /// The disk is full or fails, or `Interrupted`: then it was not taken.
+    pub fn append(
+        self: &Arc<Self>,
+        backend: BackendName,
+        message: &Message,
+        interrupt: &dyn Interrupt,
+    ) -> Result<Option<Number>> {
+        let failed = |cause: &dyn std::fmt::Display| {
+            let text = format!(
+                "the journal {} did not take key {}: {cause}. Nothing was queued. Free space on its disk, or write \
+                 directly with write_message.",
+                self.path(),
+                quote(message.key())
+            );
+            Error::backend(Kind::Backend, backend, true, text)
+        };
+        if self.syncs.has_failed() {
+            // What the disk did not confirm may be lost: only a new file can be trusted.
+            self.rewrite().map_err(|cause| failed(&cause))?;
+        }
+        let (number, at) = {
+            let mut writer = self.lock();
+            if self.is_closing() {
+                return Ok(None);
+            }
+            let number = writer.alive.next_number();
+            let record = Record::Accepted {
+                number,
+                backend,
+                text: message.text(),
+                key_len: message.key().len(),
+            };
+            let owed = writer.buffer.len();
+            record.write(self.header, &mut writer.buffer);
+            if let Err(cause) = writer.write() {
+                writer.buffer.truncate(owed);
+                return Err(failed(&cause));
+            }
+            writer.alive.accept(number, backend, message.clone());
+            (number, writer.written)
+        };
+        match self.config.sync {
+            JournalSync::Never => {}
+            JournalSync::Interval => self.sync_soon(),
+            JournalSync::Always => {
+                if let Err(error) = self.wait_synced(at, interrupt) {
+                    let fates = Fates {
+                        settled: vec![number],
+                        ..Fates::default()
+                    };
+                    self.settle(&fates);
+                    let interrupted = error.kind() == Kind::Interrupted;
+                    return Err(if interrupted { error } else { failed(&error) });
+                }
+            }
+        }
+        Ok(Some(number))
+    }
+
+    /// Notes how messages have ended, before anything newer of their keys may travel.
+    pub fn settle(self: &Arc<Self>, fates: &Fates) {
+        if fates.settled.is_empty() && fates.failed.is_empty() {
+            return;
+        }
+        let trouble = {
+            let mut guard = self.lock();
+            let writer = &mut *guard;
+            if writer.file.is_none() {
+                return;
+            }
+            let mut keys = Vec::new();
+            let mut settled = Vec::with_capacity(fates.settled.len());
+            for &number in &fates.settled {
+                if let Some(live) = writer.alive.settle(number) {
+                    settled.push(number);
+                    keys.push(self.hasher.hash_one(live.message.key()));
+                }
+            }
+            if !settled.is_empty() {
+                Record::Settled(settled).write(self.header, &mut writer.buffer);
+            }
+            for (number, error) in &fates.failed {
+                if let Some(live) = writer.alive.fail(*number, error.clone()) {
+                    keys.push(self.hasher.hash_one(live.message.key()));
+                    let record = Record::Failed {
+                        number: *number,
+                        kind: error.kind(),
+                        retryable: error.retryable(),
+                        error: &error.to_string(),
+                    };
+                    record.write(self.header, &mut writer.buffer);
+                }
+            }
+            let trouble = self.write_settled(writer);
+            if self.config.sync == JournalSync::Always {
+                let synced = self.syncs.up_to();
+                writer.unsynced.retain(|_, at| *at > synced);
+                let at = writer.written;
+                writer
+                    .unsynced
+                    .extend(keys.into_iter().map(|key| (key, at)));
+            }
+            trouble
+        };
+        if let Some(cause) = trouble {
+            let text = format!(
+                "The journal {} cannot note what has left the queue: {cause}. After a crash it may be delivered again. \
+                 Free space on its disk.",
+                self.path()
+            );
+            self.events.log(Level::Warning, text);
+        }
+    }
+
+    /// Writes what has left, or empties the file if nothing is alive. What fails is tried again with the next record.
+    fn write_settled(self: &Arc<Self>, writer: &mut Writer) -> Option<io::Error> {
+        if writer.alive.is_empty() && writer.end >= EMPTIED_AT {
+            writer.empty();
+        }
+        let outcome = writer.write();
+        if writer.end >= writer.rewrite_at {
+            writer.rewrite_at = writer.end + rewrite::LEAST;
+            if writer.alive.size() * 2 < writer.end {
+                self.rewrite_soon();
+            }
+        }
+        if self.config.sync == JournalSync::Interval {
+            self.sync_soon();
+        }
+        outcome.err()
+    }
+
+    /// Given-up messages are queued again, under new numbers, which are given.
+    ///
+    /// # Errors
+    /// The disk is full or fails: then nothing was changed.
+    pub fn requeue(&self, numbers: &[Number]) -> Result<Vec<Number>> {
+        let mut writer = self.lock();
+        let first = writer.alive.next_number();
+        let new = (0..numbers.len() as u64).map(|step| first.saturating_add(step));
+        let new: Vec<Number> = new.collect();
+        let pairs: Vec<_> = numbers.iter().copied().zip(new.iter().copied()).collect();
+        let owed = writer.buffer.len();
+        Record::Requeued(pairs.clone()).write(self.header, &mut writer.buffer);
+        if let Err(cause) = writer.write() {
+            writer.buffer.truncate(owed);
+            let text = format!(
+                "the journal {} did not take the messages again: {cause}. Nothing was changed. Free space on its disk.",
+                self.path()
+            );
+            return Err(Error::new(Kind::Backend, text));
+        }
+        for (old, new) in pairs {
+            writer.alive.requeue(old, new);
+        }
+        Ok(new)
+    }
+
+    /// Before a direct verb on `keys`: that older messages of theirs have left must be as safe as the verb will be,
+    /// else the next owner would send them again, over what the verb writes.
+    ///
+    /// # Errors
+    /// The disk is full or fails; `Interrupted`.
+    pub fn before_direct<'k>(
+        &self,
+        backend: BackendName,
+        keys: impl Iterator<Item = &'k str>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        let failed = |cause: &dyn std::fmt::Display| {
+            let text = format!(
+                "the journal {} cannot note that older messages of the key have left the queue: {cause}. Nothing was \
+                 done. Free space on its disk.",
+                self.path()
+            );
+            Error::backend(Kind::Backend, backend, true, text)
+        };
+        let at = {
+            let mut writer = self.lock();
+            if writer.file.is_none() || writer.buffer.is_empty() && writer.unsynced.is_empty() {
+                return Ok(());
+            }
+            writer.write().map_err(|cause| failed(&cause))?;
+            let at = keys.filter_map(|key| writer.unsynced.get(&self.hasher.hash_one(key)));
+            at.copied().max()
+        };
+        match at.map(|at| self.wait_synced(at, interrupt)) {
+            Some(Err(error)) if error.kind() != Kind::Interrupted => Err(failed(&error)),
+            other => other.unwrap_or(Ok(())),
+        }
+    }
+}
