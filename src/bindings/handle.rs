@@ -37,9 +37,16 @@ impl Open {
         let channel = Channel::new(py, config.logging, on_error);
         let sender = Arc::new(Sender(Arc::clone(&channel)));
         // Detached, since opening passes the fork gate: whoever forks holds it and waits for us.
-        let store = runtime::detached(py, |interrupt| {
-            Store::open(config, sender, forked, interrupt)
-        })?;
+        let store = if config.queue.journal.is_some() && !forked {
+            // Reading a large journal takes a while, in which signal handlers could not run.
+            runtime::aside(py, move |interrupt| {
+                Store::open(config, sender, forked, interrupt)
+            })?
+        } else {
+            runtime::detached(py, |interrupt| {
+                Store::open(config, sender, forked, interrupt)
+            })?
+        };
         Ok(Self { store, channel })
     }
 }

@@ -23,11 +23,20 @@ pub(super) enum Place {
 }
 
 impl Store {
-    /// Opens the journal unless it is open, and sends what is in it.
+    /// Opens the journal unless it is open, and sends what is in it. Signal handlers do not run while it is read, since
+    /// they may use this very store.
     ///
     /// # Errors
-    /// `Config` where it cannot be opened, which is so in a forked child; `Interrupted`.
+    /// `Config` where it cannot be opened, which is so in a forked child; `Interrupted`, before it is opened.
     pub(super) fn open_journal(&self, interrupt: &dyn Interrupt) -> Result<()> {
+        self.open_journal_with(interrupt, &Never)
+    }
+
+    fn open_journal_with(
+        &self,
+        interrupt: &dyn Interrupt,
+        while_read: &dyn Interrupt,
+    ) -> Result<()> {
         let (config, place) = match (&self.config.queue.journal, &*self.journal) {
             (Some(config), Place::Ours(place)) => (config, place),
             (Some(config), Place::Parents) => {
@@ -51,7 +60,7 @@ impl Store {
             wait.pause(Duration::from_millis(1))?;
             open = wait::lock(place);
         }
-        let (journal, live) = Journal::open(config, Arc::clone(&self.events), interrupt)?;
+        let (journal, live) = Journal::open(config, Arc::clone(&self.events), while_read)?;
         self.adopt(&journal, live)?;
         *open = Some(journal);
         Ok(())
@@ -100,10 +109,10 @@ impl Store {
         Ok(())
     }
 
-    /// Opens the journal of a new store.
+    /// Opens the journal of a new store, which nobody else knows yet.
     pub(super) fn begin_journal(&self, interrupt: &dyn Interrupt) -> Result<()> {
         match *self.journal {
-            Place::Ours(_) => self.open_journal(interrupt),
+            Place::Ours(_) => self.open_journal_with(interrupt, interrupt),
             Place::None | Place::Parents => Ok(()),
         }
     }

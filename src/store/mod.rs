@@ -46,6 +46,8 @@ impl Store {
     /// opened or created at once, and in which messages may wait that are sent then. `forked`: the configuration was
     /// open already in the process that this one was forked from, whose the journal is.
     ///
+    /// `interrupt` is asked within the fork gate, so it must run nobody's code.
+    ///
     /// # Errors
     /// The journal cannot be used; `Interrupted` while it is read.
     pub fn open(

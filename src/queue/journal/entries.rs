@@ -123,13 +123,10 @@ impl Journal {
                 }
             }
             let trouble = self.write_settled(writer);
-            if self.config.sync == JournalSync::Always {
-                let synced = self.syncs.up_to();
-                writer.unsynced.retain(|_, at| *at > synced);
-                let at = writer.written;
-                writer
-                    .unsynced
-                    .extend(keys.into_iter().map(|key| (key, at)));
+            if trouble.is_some() || self.config.sync == JournalSync::Always {
+                let safe = self.safe_up_to(writer);
+                let at = writer.written + writer.buffer.len() as u64;
+                writer.note_unsafe(keys, at, safe);
             }
             trouble
         };
@@ -187,6 +184,14 @@ impl Journal {
         Ok(new)
     }
 
+    /// Up to where records are as safe as the configuration asks for.
+    fn safe_up_to(&self, writer: &Writer) -> u64 {
+        match self.config.sync {
+            JournalSync::Always => self.syncs.up_to(),
+            JournalSync::Interval | JournalSync::Never => writer.written,
+        }
+    }
+
     /// Before a direct verb on `keys`: that older messages of theirs have left must be as safe as the verb will be,
     /// else the next owner would send them again, over what the verb writes.
     ///
@@ -208,12 +213,15 @@ impl Journal {
         };
         let at = {
             let mut writer = self.lock();
-            if writer.file.is_none() || writer.buffer.is_empty() && writer.unsynced.is_empty() {
+            if writer.file.is_none() || writer.unsafe_keys.is_empty() {
                 return Ok(());
             }
-            writer.write().map_err(|cause| failed(&cause))?;
-            let at = keys.filter_map(|key| writer.unsynced.get(&self.hasher.hash_one(key)));
-            at.copied().max()
+            let at = keys.filter_map(|key| writer.unsafe_keys.get(&self.hasher.hash_one(key)));
+            let at = at.copied().max().unwrap_or(0);
+            if at > writer.written {
+                writer.write().map_err(|cause| failed(&cause))?;
+            }
+            (at > self.safe_up_to(&writer)).then_some(at)
         };
         match at.map(|at| self.wait_synced(at, interrupt)) {
             Some(Err(error)) if error.kind() != Kind::Interrupted => Err(failed(&error)),

@@ -29,7 +29,7 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
-use hashbrown::{DefaultHashBuilder, HashMap};
+use hashbrown::DefaultHashBuilder;
 
 use super::{Events, Level};
 use crate::config::{JournalConfig, JournalSync};
@@ -38,7 +38,7 @@ use crate::process;
 use crate::sync::Mutex;
 use crate::wait::{self, Interrupt};
 use keeper::Keeper;
-use record::{HEADER, Header};
+use record::Header;
 use sync::Syncs;
 use writer::Writer;
 
@@ -97,17 +97,13 @@ impl Journal {
             events,
             header: opened.header,
             hasher: DefaultHashBuilder::default(),
-            writer: Mutex::new(Writer {
-                file: Some(Arc::new(opened.file)),
-                end: opened.end,
-                space: (config.sync == JournalSync::Always).then_some(opened.end),
-                written: opened.end - HEADER as u64,
-                alive: opened.alive,
-                buffer: Vec::new(),
-                unsynced: HashMap::new(),
-                rewrite_at: rewrite::LEAST,
-            }),
-            syncs: Syncs::new(opened.end - HEADER as u64),
+            writer: Mutex::new(Writer::new(
+                opened.file,
+                opened.end,
+                config.sync == JournalSync::Always,
+                opened.alive,
+            )),
+            syncs: Syncs::new(opened.end),
             keeper: Arc::default(),
             closing: AtomicBool::new(false),
         });

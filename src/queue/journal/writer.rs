@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 
 use super::record::HEADER;
 use super::replay::Alive;
-use super::{Journal, file};
+use super::{Journal, file, rewrite};
 use crate::process::{self, Inside};
 use crate::sync::MutexGuard;
 
@@ -29,11 +29,38 @@ pub(super) struct Writer {
     pub(super) alive: Alive,
     /// Records on their way into the file. What a full disk did not take of settled messages stays here until it does.
     pub(super) buffer: Vec<u8>,
-    /// Keys of messages that have left by records which a power loss could still take, and where those end. Only
-    /// where every record is to be on disk.
-    pub(super) unsynced: HashMap<u64, u64>,
+    /// Keys of messages that have left by records which are not as safe as they should be, and where those end.
+    pub(super) unsafe_keys: HashMap<u64, u64>,
+    /// How many they may become before those that are safe by now are left out.
+    unsafe_keys_at: usize,
     /// How large the file may become before it is looked at for rewriting.
     pub(super) rewrite_at: u64,
+}
+
+impl Writer {
+    pub(super) fn new(file: File, end: u64, makes_space: bool, alive: Alive) -> Self {
+        Self {
+            file: Some(Arc::new(file)),
+            end,
+            space: makes_space.then_some(end),
+            written: end,
+            alive,
+            buffer: Vec::new(),
+            unsafe_keys: HashMap::new(),
+            unsafe_keys_at: 1024,
+            rewrite_at: rewrite::LEAST,
+        }
+    }
+
+    /// Messages of these keys have left, by records that end `at`; those up to `safe` are safe.
+    pub(super) fn note_unsafe(&mut self, keys: Vec<u64>, at: u64, safe: u64) {
+        if self.unsafe_keys.len() >= self.unsafe_keys_at {
+            self.unsafe_keys.retain(|_, at| *at > safe);
+            self.unsafe_keys_at = (2 * self.unsafe_keys.len()).max(1024);
+        }
+        self.unsafe_keys
+            .extend(keys.into_iter().map(|key| (key, at)));
+    }
 }
 
 /// The writer, locked inside the fork gate.
