@@ -242,7 +242,8 @@ fn after_fork_in_child() {
 
 #[pyfunction]
 fn at_exit(py: Python<'_>) {
-    py.detach(store::stop_all);
+    let stopped = py.detach(store::stop_all);
     events::finish_all(py);
     logging::finish(py);
+    py.detach(|| drop(stopped));
 }

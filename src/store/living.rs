@@ -56,8 +56,9 @@ impl Drop for Store {
 }
 
 /// The end of the program: delivers what every store holds, within each one's `exit_timeout`, and
-/// closes them. What cannot be delivered is logged at ERROR with its number.
-pub fn stop_all() {
+/// closes them. What cannot be delivered is logged at ERROR with its number, for which what is given back must live
+/// until that is out.
+pub fn stop_all() -> Stopped {
     process::begin_exit();
     let (stores, orphans) = {
         let _inside = process::enter();
@@ -78,11 +79,21 @@ pub fn stop_all() {
         super::journal::stop_orphan(lane, begun + lane.exit_timeout());
     }
     // A thread that was just queueing when this began may have been a moment late.
-    for store in stores {
+    for store in &stores {
         if store.lanes.iter().any(|lane| lane.stats().pending > 0) {
             let _ = store.stop(Some(begun + store.config.queue.exit_timeout), &Never);
         }
     }
+    Stopped {
+        _stores: stores,
+        _orphans: orphans,
+    }
+}
+
+/// What the end of the program has stopped.
+pub struct Stopped {
+    _stores: Vec<Arc<Store>>,
+    _orphans: Vec<Arc<Lane>>,
 }
 
 /// Before `fork`: no file is open across it.

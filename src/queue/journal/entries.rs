@@ -46,8 +46,7 @@ impl Journal {
             Error::backend(Kind::Backend, backend, true, text)
         };
         if self.syncs.has_failed() {
-            // What the disk did not confirm may be lost: only a new file can be trusted.
-            self.rewrite().map_err(|cause| failed(&cause))?;
+            self.heal().map_err(|cause| failed(&cause))?;
         }
         let (number, at) = {
             let mut writer = self.lock();

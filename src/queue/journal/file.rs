@@ -43,7 +43,6 @@ pub(super) fn open(path: &Path, interrupt: &dyn Interrupt) -> Result<Opened> {
         .read_to_end(&mut start)
         .map_err(|cause| refused(path, unreadable(&cause)))?;
     let header = Header::read(&start).map_err(|why| refused(path, explain(&why)))?;
-    // A file that ends within its header was being made, and holds nothing.
     let Some(header) = header else {
         let header = begin(path, &file)?;
         return Ok(Opened {
@@ -142,7 +141,8 @@ fn owned(file: &File) -> String {
         .and_then(|_| file.read_exact(&mut number));
     let owner = match (known, u32::from_le_bytes(number)) {
         (Ok(()), number) if number == std::process::id() => {
-            return "another DB of this process uses it. Use that one or stop it first, or name another path."
+            return "another DB of this process uses it, or is still delivering what it had queued. Use that one, stop \
+                    it first, or name another path."
                 .to_owned();
         }
         (Ok(()), number) if number > 0 => format!("process {number}"),
@@ -183,8 +183,11 @@ fn begin(path: &Path, file: &File) -> Result<Header> {
             format!("it cannot be written: {cause}. Free space on the disk, or name another path.");
         refused(path, why)
     };
-    file.set_len(0).map_err(full)?;
-    write_at(file, &header.bytes(), 0).map_err(full)?;
+    if let Err(cause) = write_at(file, &header.bytes(), 0) {
+        // A part of a header would be taken for a file of another program.
+        let _ = file.set_len(0);
+        return Err(full(cause));
+    }
     note_owner(file);
     file.sync_all().map_err(full)?;
     Ok(header)

@@ -57,6 +57,8 @@ pub struct Journal {
     hasher: DefaultHashBuilder,
     /// Locked only inside the fork gate, so that a child never finds it locked, and never for a disk sync.
     writer: Mutex<Writer>,
+    /// Held by whoever rewrites the file.
+    rewriting: Mutex<()>,
     syncs: Syncs,
     keeper: Arc<Keeper>,
     /// No message is taken any more.
@@ -92,8 +94,13 @@ impl Journal {
             file::refused(&config.path, format!("it cannot be written: {cause}."))
         })?;
         let live = opened.alive.in_order();
+        // A link would be replaced when the file is rewritten, and another name of it would be locked no more.
+        let path = std::fs::canonicalize(&config.path).unwrap_or_else(|_| config.path.clone());
         let journal = Arc::new(Self {
-            config: config.clone(),
+            config: JournalConfig {
+                path,
+                sync: config.sync,
+            },
             events,
             header: opened.header,
             hasher: DefaultHashBuilder::default(),
@@ -103,6 +110,7 @@ impl Journal {
                 config.sync == JournalSync::Always,
                 opened.alive,
             )),
+            rewriting: Mutex::new(()),
             syncs: Syncs::new(opened.end),
             keeper: Arc::default(),
             closing: AtomicBool::new(false),
@@ -185,8 +193,8 @@ impl Journal {
         if writer.space.is_some() {
             let _ = file.set_len(writer.end);
         }
-        if self.config.sync != JournalSync::Never {
-            let _ = file.sync_data();
+        if self.config.sync != JournalSync::Never && file.sync_data().is_err() {
+            self.syncs.fail();
         }
         // At once, whoever else may still have the file in hand for a moment.
         let _ = file.unlock();

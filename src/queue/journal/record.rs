@@ -57,14 +57,13 @@ impl Header {
         bytes
     }
 
-    /// `None` where there is no more than the beginning of a header: a file that was being made.
+    /// `None` for a file that is empty.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<Self>, Refused> {
-        let known = bytes.len().min(MAGIC.len());
-        if bytes[..known] != MAGIC[..known] {
-            return Err(Refused::Foreign);
-        }
-        if bytes.len() < HEADER {
+        if bytes.is_empty() {
             return Ok(None);
+        }
+        if bytes.len() < HEADER || bytes[..MAGIC.len()] != MAGIC[..] {
+            return Err(Refused::Foreign);
         }
         let format = u32_at(bytes, 16);
         if crc32fast::hash(&bytes[..24]) != u32_at(bytes, 24) {

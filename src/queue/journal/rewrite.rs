@@ -6,57 +6,84 @@ use std::sync::Arc;
 
 use super::record::{HEADER, Number, Record};
 use super::replay::Live;
+use super::writer::Writer;
 use super::{Journal, file};
 use crate::config::JournalSync;
-use crate::process;
+use crate::{process, wait};
 
 /// A file smaller than this is not worth it.
 pub(super) const LEAST: u64 = 16 << 20;
 
+/// The old file when its rewriting began.
+struct Before {
+    end: u64,
+    cut_off: u64,
+}
+
 impl Journal {
     /// Rewrites the file. Messages are taken meanwhile; only the end of it makes them wait for a moment.
     pub(super) fn rewrite(&self) -> io::Result<()> {
-        let path = &self.config.path;
-        let outcome = self.write_anew();
-        if outcome.is_err() {
-            let _inside = process::enter();
-            let _ = fs::remove_file(file::rewritten(path));
-        }
-        outcome
+        let _one_at_a_time = wait::lock(&self.rewriting);
+        self.write_anew()
     }
 
+    /// After a sync that failed: what the disk did not confirm may be lost, so only a new file can be trusted.
+    pub(super) fn heal(&self) -> io::Result<()> {
+        let _one_at_a_time = wait::lock(&self.rewriting);
+        if !self.syncs.has_failed() {
+            return Ok(());
+        }
+        self.write_anew()
+    }
+
+    /// All of it within the gate: a child must not inherit the new file, which is locked like the journal.
     fn write_anew(&self) -> io::Result<()> {
         let path = &self.config.path;
-        let (live, begun_at, cut_off) = {
-            let writer = self.lock();
+        let inside = process::enter();
+        let (live, before) = {
+            let writer = self.writer(&inside);
             if writer.file.is_none() {
                 return Ok(());
             }
-            (writer.alive.in_order(), writer.end, writer.cut_off())
+            let before = Before {
+                end: writer.end,
+                cut_off: writer.cut_off(),
+            };
+            (writer.alive.in_order(), before)
         };
-        let (new, end) = {
-            let _inside = process::enter();
-            let new = file::create_beside(path)?;
-            let end = self.write_live(&new, &live)?;
+        let new = Arc::new(file::create_beside(path)?);
+        let outcome = self.write_live(&new, &live).and_then(|end| {
             self.sync_anew(&new)?;
-            (new, end)
-        };
-        let mut guard = self.lock();
-        let writer = &mut *guard;
+            self.take_the_place(&mut self.writer(&inside), &new, end, &before)
+        });
+        if !matches!(outcome, Ok(true)) {
+            let _ = fs::remove_file(file::rewritten(path));
+        }
+        outcome.map(drop)
+    }
+
+    /// Adds what has come and left meanwhile, and makes `new` the journal; `false` if the old one has been closed or
+    /// emptied.
+    fn take_the_place(
+        &self,
+        writer: &mut Writer,
+        new: &Arc<File>,
+        end: u64,
+        before: &Before,
+    ) -> io::Result<bool> {
+        let path = &self.config.path;
         let old = match &writer.file {
-            Some(old) if writer.cut_off() == cut_off => old,
-            // It has been closed or emptied meanwhile.
-            _ => return fs::remove_file(file::rewritten(path)),
+            Some(old) if writer.cut_off() == before.cut_off => old,
+            _ => return Ok(false),
         };
-        // What has come and left meanwhile.
-        let end = file::copy_range(old, begun_at..writer.end, &new, end)?;
-        self.sync_anew(&new)?;
+        let end = file::copy_range(old, before.end..writer.end, new, end)?;
+        self.sync_anew(new)?;
+        file::note_owner(new);
         fs::rename(file::rewritten(path), path)?;
         if self.config.sync != JournalSync::Never {
             file::sync_folder(path);
         }
-        file::note_owner(&new);
-        writer.file = Some(Arc::new(new));
+        writer.file = Some(Arc::clone(new));
         writer.end = end;
         writer.space = writer.space.and(Some(end));
         writer.written += 1;
@@ -64,7 +91,7 @@ impl Journal {
         if self.config.sync != JournalSync::Never {
             self.syncs.begin_anew(writer.written);
         }
-        Ok(())
+        Ok(true)
     }
 
     fn sync_anew(&self, new: &File) -> io::Result<()> {

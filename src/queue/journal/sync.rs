@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use super::Journal;
 use crate::error::{Error, Kind, Result};
+use crate::process;
 use crate::wait::{self, Interrupt, Wait};
 
 #[derive(Default)]
@@ -43,6 +44,10 @@ impl Syncs {
         self.failed.load(Ordering::Acquire)
     }
 
+    pub(super) fn fail(&self) {
+        self.failed.store(true, Ordering::Release);
+    }
+
     /// All of it is on disk, in a new file.
     pub(super) fn begin_anew(&self, up_to: u64) {
         self.up_to.fetch_max(up_to, Ordering::AcqRel);
@@ -57,7 +62,7 @@ impl Journal {
         let mut wait = Wait::new(None, interrupt);
         let mut state = wait::lock(&syncs.state);
         loop {
-            if syncs.up_to() >= at {
+            if syncs.up_to() >= at && !syncs.has_failed() {
                 return Ok(());
             }
             if syncs.has_failed() {
@@ -82,17 +87,18 @@ impl Journal {
 
     /// Carries to the disk what is in the file now.
     pub(super) fn sync(&self) -> io::Result<()> {
+        // From before the file is in hand until it no longer is: a child must not inherit that hand.
+        let inside = process::enter();
         let (file, up_to) = {
-            let writer = self.lock();
+            let writer = self.writer(&inside);
             let Some(file) = &writer.file else {
-                // Closing has synced it.
+                // Closing has synced it, or has noted that it could not.
                 self.syncs.up_to.fetch_max(writer.written, Ordering::AcqRel);
                 return Ok(());
             };
             (Arc::clone(file), writer.written)
         };
         // Not with the writer locked: others write on meanwhile.
-        let _inside = crate::process::enter();
         match file.sync_data() {
             Ok(()) => {
                 self.syncs.up_to.fetch_max(up_to, Ordering::AcqRel);
@@ -100,7 +106,7 @@ impl Journal {
             }
             Err(cause) => {
                 // Whatever the system has forgotten of it, a second sync would not tell.
-                self.syncs.failed.store(true, Ordering::Release);
+                self.syncs.fail();
                 Err(cause)
             }
         }

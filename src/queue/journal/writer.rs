@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use hashbrown::HashMap;
 
@@ -11,6 +11,7 @@ use super::replay::Alive;
 use super::{Journal, file, rewrite};
 use crate::process::{self, Inside};
 use crate::sync::MutexGuard;
+use crate::wait;
 
 /// Where every record is synced, space is made for so many bytes at once, as zeros: to sync what is written into a file
 /// takes half as long as to sync a file that grows.
@@ -84,11 +85,16 @@ impl std::ops::DerefMut for Locked<'_> {
 }
 
 impl Journal {
+    /// The writer, for whoever is inside the fork gate already.
+    pub(super) fn writer(&self, _inside: &Inside) -> MutexGuard<'_, Writer> {
+        wait::lock(&self.writer)
+    }
+
     /// The writer, and the proof that this thread is inside the fork gate.
     pub(super) fn lock(&self) -> Locked<'_> {
         let inside = process::enter();
         Locked {
-            writer: self.writer.lock().unwrap_or_else(PoisonError::into_inner),
+            writer: wait::lock(&self.writer),
             _inside: inside,
         }
     }
