@@ -97,6 +97,18 @@ impl Error {
         }))
     }
 
+    /// The same error, which may pass: the same call may succeed later.
+    #[must_use]
+    pub fn passing(&self) -> Self {
+        Self(Arc::new(Inner {
+            kind: self.0.kind,
+            backend: self.0.backend,
+            retryable: true,
+            text: self.0.text.clone(),
+            failed: self.0.failed.clone(),
+        }))
+    }
+
     /// A signal ended the wait.
     pub fn interrupted() -> Self {
         Self::new(Kind::Interrupted, "interrupted")

@@ -124,11 +124,20 @@ pub struct Limits {
     pub item: usize,
     /// What the bound is called, for the error.
     pub source: &'static str,
+    /// A key that is the backend's own.
+    pub reserved: Option<&'static str>,
 }
 
 impl Limits {
     /// Refuses what the backend would refuse, before anything is sent or queued.
     pub fn check(&self, backend: BackendName, key: &str, value_len: usize) -> Result<()> {
+        if self.reserved == Some(key) {
+            let text = format!(
+                "{backend} backend: key {} is TetherDB's own there. Take another one.",
+                quote(key)
+            );
+            return Err(Error::new(Kind::Value, text));
+        }
         if key.len() > self.key {
             return Err(Error::backend(
                 Kind::Limit,
@@ -206,7 +215,15 @@ mod tests {
             key: 4,
             item: 8,
             source: "test",
+            reserved: Some("own"),
         };
+        assert_eq!(
+            limits
+                .check(BackendName::Etcd, "own", 0)
+                .unwrap_err()
+                .kind(),
+            Kind::Value
+        );
         assert!(limits.check(BackendName::Local, "k", 7).is_ok());
         let long = limits.check(BackendName::Local, "k", 8).unwrap_err();
         assert_eq!(long.kind(), Kind::Limit);

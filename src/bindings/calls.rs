@@ -83,7 +83,8 @@ pub(super) fn unraisable(py: Python<'_>, error: PyErr) {
     unsafe { PyErr_WriteUnraisable(std::ptr::null_mut()) }
 }
 
-/// An attribute of a module, looked up once.
+/// An attribute of a module, looked up once. Whoever looks it up holds nothing meanwhile: importing may let another
+/// thread fork, and a child would wait for ever for a look-up that its parent had begun.
 pub(super) fn imported<'a>(
     py: Python<'a>,
     known: &'a PyOnceLock<Py<PyAny>>,
@@ -96,7 +97,12 @@ pub(super) fn imported<'a>(
         let modules = import(py, "sys")?.attribute("modules")?;
         modules.get_item(module)?.attribute(name).map(Bound::unbind)
     };
-    Ok(known.get_or_try_init(py, look)?.bind(py))
+    if known.get(py).is_none() {
+        // Another may have been faster, with the same.
+        let _ = known.set(py, look()?);
+    }
+    let found = known.get(py).map(|known| known.bind(py));
+    found.ok_or_else(|| PyAttributeError::new_err(format!("{module}.{name}")))
 }
 
 /// What may run Python code, on any object.

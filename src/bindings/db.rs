@@ -50,6 +50,7 @@ impl DB {
             )));
         }
         let config = config::read(config, config_file)?;
+        runtime::watch_exit(py)?;
         if config.logging == Logging::Debug {
             runtime::watch(py)?;
             logging::set_up_debug(py)?;

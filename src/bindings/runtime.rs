@@ -2,12 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::thread;
 use std::time::Instant;
 
 use pyo3::prelude::*;
-use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyCFunction, PyDict};
 
 use super::calls::{self, Calls};
@@ -179,21 +179,43 @@ pub(super) fn watch_fork(py: Python<'_>) -> PyResult<()> {
     )
 }
 
-/// At the first verb: asks Python to tell us of its end, and of `fork` for the sake of the log.
+/// At the first `DB`: asks Python to tell us of its end.
+pub(super) fn watch_exit(py: Python<'_>) -> PyResult<()> {
+    static WATCHING: AtomicBool = AtomicBool::new(false);
+    once(&WATCHING, || register_at_exit(py))
+}
+
+/// At the first verb: asks Python to tell us of its end before it tells logging, and of `fork` for the sake of the log.
 ///
 /// After `import logging`, for two reasons: so that we are asked before logging shuts down, and so that
 /// our hook before `fork` comes before that of logging, which locks what a line may need. Not before there is
-/// something to tell: importing logging takes ten times as long as opening a `DB`.
+/// something to tell: importing logging takes ten times as long as opening a `DB`. Where the first verb is called by a
+/// hook of the end itself, [`watch_exit`] has asked in time.
 pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
-    static WATCHING: PyOnceLock<()> = PyOnceLock::new();
-    let watch = || {
-        calls::import(py, "logging")?;
-        let hook = wrap_pyfunction!(at_exit, py)?;
-        calls::import(py, "atexit")?.run_method("register", (hook,))?;
+    static WATCHING: AtomicBool = AtomicBool::new(false);
+    if WATCHING.load(Ordering::Relaxed) {
+        return Ok(());
+    }
+    calls::import(py, "logging")?;
+    once(&WATCHING, || {
+        register_at_exit(py)?;
         let reopen = wrap_pyfunction!(open_log, py)?;
         register_at_fork(py, wrap_pyfunction!(close_log, py)?, reopen.clone(), reopen)
-    };
-    WATCHING.get_or_try_init(py, watch).copied()
+    })
+}
+
+/// Does `work` the first time. Nobody waits for another who does it: a child forked in the middle would do so for ever.
+fn once(done: &AtomicBool, work: impl FnOnce() -> PyResult<()>) -> PyResult<()> {
+    if done.swap(true, Ordering::Relaxed) {
+        return Ok(());
+    }
+    work().inspect_err(|_| done.store(false, Ordering::Relaxed))
+}
+
+fn register_at_exit(py: Python<'_>) -> PyResult<()> {
+    let hook = wrap_pyfunction!(at_exit, py)?;
+    calls::import(py, "atexit")?.run_method("register", (hook,))?;
+    Ok(())
 }
 
 fn register_at_fork<'py>(

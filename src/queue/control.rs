@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::journal::Fates;
 use super::lane::Lane;
 use super::ledger::Ledger;
 use super::order::Gate;
@@ -30,6 +29,15 @@ impl Drop for Hold {
             self.lane.poke();
         }
         self.lane.progress.notify_all();
+    }
+}
+
+/// Whoever works on what is kept, and on the journal.
+struct Busy<'a>(&'a Lane);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        wait::lock(&self.0.intake).reserved -= 1;
     }
 }
 
@@ -223,26 +231,27 @@ impl Lane {
         ledger.kept.iter().map(|kept| kept.failed.clone()).collect()
     }
 
-    /// Queues again what was given up; how many.
-    pub fn retry_failed(self: &Arc<Self>) -> Result<usize> {
+    /// Queues again what was given up; how many. `None`: the journal was closed meanwhile, and nothing was changed.
+    pub fn retry_failed(self: &Arc<Self>) -> Result<Option<usize>> {
         if wait::lock(&self.ledger).kept.is_empty() {
-            return Ok(0);
+            return Ok(Some(0));
         }
         self.ensure_worker()?;
+        let _busy = self.be_busy();
         let mut kept = wait::lock(&self.ledger).take_kept();
-        if let Some(journal) = &*self.journal.load() {
-            let numbers: Vec<_> = kept.iter().filter_map(|kept| kept.number).collect();
-            match journal.requeue(&numbers) {
-                Ok(new) => {
-                    let numbered = kept.iter_mut().filter(|kept| kept.number.is_some());
-                    for (kept, new) in numbered.zip(new) {
-                        kept.number = Some(new);
-                    }
-                }
-                Err(error) => {
-                    wait::lock(&self.ledger).put_back(kept);
-                    return Err(error);
-                }
+        let numbers: Vec<_> = kept.iter().filter_map(|kept| kept.number).collect();
+        if !numbers.is_empty() {
+            let requeued = match &*self.journal.load() {
+                Some(journal) => journal.requeue(&numbers),
+                None => Ok(None),
+            };
+            let Ok(Some(new)) = requeued else {
+                wait::lock(&self.ledger).put_back(kept);
+                return requeued.map(|_| None);
+            };
+            let numbered = kept.iter_mut().filter(|kept| kept.number.is_some());
+            for (kept, new) in numbered.zip(new) {
+                kept.number = Some(new);
             }
         }
         let mut ledger = self.lock_absorbed();
@@ -258,19 +267,32 @@ impl Lane {
         }
         drop(ledger);
         self.poke();
-        Ok(count)
+        Ok(Some(count))
     }
 
-    /// Forgets what was given up; how many. They stay counted as failed.
-    pub fn drop_failed(&self) -> usize {
+    /// Forgets what was given up; how many. They stay counted as failed. `None`: the journal was closed meanwhile, and
+    /// nothing was changed.
+    pub fn drop_failed(&self, interrupt: &dyn Interrupt) -> Result<Option<usize>> {
+        let _busy = self.be_busy();
         let kept = wait::lock(&self.ledger).take_kept();
-        if let Some(journal) = &*self.journal.load() {
-            journal.settle(&Fates {
-                settled: kept.iter().filter_map(|kept| kept.number).collect(),
-                ..Fates::default()
-            });
+        let numbers: Vec<_> = kept.iter().filter_map(|kept| kept.number).collect();
+        if !numbers.is_empty() {
+            let dropped = match &*self.journal.load() {
+                Some(journal) => journal.drop_failed(numbers, interrupt)?,
+                None => false,
+            };
+            if !dropped {
+                wait::lock(&self.ledger).put_back(kept);
+                return Ok(None);
+            }
         }
-        kept.len()
+        Ok(Some(kept.len()))
+    }
+
+    /// Keeps the journal from being closed by a `stop` that finds nothing to do.
+    fn be_busy(&self) -> Busy<'_> {
+        wait::lock(&self.intake).reserved += 1;
+        Busy(self)
     }
 
     pub(super) fn lock_absorbed(&self) -> crate::sync::MutexGuard<'_, Ledger> {

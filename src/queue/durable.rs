@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use super::Level;
 use super::journal::{Contents, Journal};
@@ -87,6 +88,8 @@ impl Lane {
         let left = {
             let mut ledger = self.lock_absorbed();
             let mut intake = wait::lock(&self.intake);
+            // Before the gates of direct verbs open that waited behind them.
+            self.departures.fetch_add(1, Ordering::AcqRel);
             let left = ledger.take_out_all();
             for waiting in &left {
                 let size = waiting.message.size();
@@ -120,6 +123,12 @@ impl Lane {
         self.progress.notify_all();
         self.room.notify_all();
         count
+    }
+
+    /// How often what waited was left in the journal. A direct verb that has got its turn while this went up has
+    /// overtaken what was left.
+    pub fn departures(&self) -> u64 {
+        self.departures.load(Ordering::Acquire)
     }
 
     /// What a receipt says of a message that stays in the journal.

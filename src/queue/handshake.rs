@@ -33,6 +33,7 @@ impl Backend for Fake {
             key: 1 << 20,
             item: 1 << 20,
             source: "test",
+            reserved: None,
         }
     }
     fn capabilities(&self) -> Capabilities {

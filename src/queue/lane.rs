@@ -1,15 +1,15 @@
 //! The one queue of one backend: its accounts, what its worker does next, and how a request is settled.
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
 use super::intake::Intake;
 use super::journal::Journal;
-use super::ledger::{Kept, Ledger, Told};
+use super::ledger::{Kept, Ledger, Told, Verdict};
 use super::order::{Batch, Waiting};
 use super::{Events, Level, Stats, shown};
 use crate::backend::{Backend, Completion, Failures};
@@ -39,6 +39,8 @@ pub struct Lane {
     pub(super) room: Condvar,
     /// The open journal. Never asked for anything with a lock of the lane in hand: it may wait for the disk.
     pub(super) journal: ArcSwapOption<Journal>,
+    /// How often what waited was left in the journal.
+    pub(super) departures: AtomicU64,
 }
 
 /// Most messages of several batches in one request: whoever waits for one of them, or behind them, shall not wait for a
@@ -62,7 +64,7 @@ pub(super) enum Step {
     /// These have waited too long for a backend that is down.
     GiveUp {
         batch: Batch,
-        failures: Failures,
+        verdict: Verdict,
         tenure: u64,
     },
     Sleep {
@@ -102,6 +104,7 @@ impl Lane {
             work: Condvar::new(),
             room: Condvar::new(),
             journal: ArcSwapOption::const_empty(),
+            departures: AtomicU64::new(0),
             backend,
             config,
             events,
@@ -164,10 +167,10 @@ impl Lane {
             }
             (intake.closing, !intake.producers.is_empty())
         };
-        if let Some((batch, failures, tenure)) = ledger.take_expired() {
+        if let Some((batch, verdict, tenure)) = ledger.take_expired() {
             return Step::GiveUp {
                 batch,
-                failures,
+                verdict,
                 tenure,
             };
         }
@@ -249,34 +252,58 @@ impl Lane {
         self.backend.send(messages, done);
     }
 
-    pub(super) fn settle(&self, tenure: u64, batch: Batch, failures: Failures) {
+    fn settle(&self, tenure: u64, batch: Batch, failures: Failures) {
         let now = self.now();
+        let mut ledger = wait::lock(&self.ledger);
+        if ledger.tenure != tenure {
+            return self.disown(ledger, batch);
+        }
+        // What has come in by now could have been in this request.
+        ledger.absorb(&mut wait::lock(&self.intake));
+        let verdict = ledger.judge(&batch, failures, now);
+        self.carry_out(ledger, tenure, batch, verdict, now);
+    }
+
+    /// Gives up what has waited too long for a backend that is down.
+    pub(super) fn give_up(&self, tenure: u64, batch: Batch, verdict: Verdict) {
+        let ledger = wait::lock(&self.ledger);
+        if ledger.tenure != tenure {
+            return self.disown(ledger, batch);
+        }
+        self.carry_out(ledger, tenure, batch, verdict, self.now());
+    }
+
+    /// The messages of this request have been handed back, or left in the journal, while it was on its way.
+    fn disown(&self, mut ledger: MutexGuard<'_, Ledger>, batch: Batch) {
+        ledger.order.disown(batch);
+        let waiting = ledger.order.sendable() > 0;
+        drop(ledger);
+        if waiting {
+            self.poke();
+        }
+        self.progress.notify_all();
+    }
+
+    fn carry_out<'a>(
+        &'a self,
+        mut ledger: MutexGuard<'a, Ledger>,
+        tenure: u64,
+        batch: Batch,
+        verdict: Verdict,
+        now: Duration,
+    ) {
         let mut told = Told::default();
         if let Some(journal) = &*self.journal.load() {
-            let fates = {
-                let ledger = wait::lock(&self.ledger);
-                let is_ours = ledger.tenure == tenure;
-                is_ours.then(|| ledger.fates(&batch, &failures, now))
-            };
-            if let Some(fates) = fates {
-                journal.settle(&fates);
+            let fates = ledger.fates(&batch, &verdict);
+            drop(ledger);
+            journal.settle(&fates);
+            ledger = wait::lock(&self.ledger);
+            if ledger.tenure != tenure {
+                return self.disown(ledger, batch);
             }
         }
         {
-            let mut ledger = wait::lock(&self.ledger);
-            if ledger.tenure != tenure {
-                ledger.order.disown(batch);
-                let waiting = ledger.order.sendable() > 0;
-                drop(ledger);
-                if waiting {
-                    self.poke();
-                }
-                self.progress.notify_all();
-                return;
-            }
-            // What has come in by now could have been in this request.
-            ledger.absorb(&mut wait::lock(&self.intake));
-            let (count, bytes) = ledger.settle(batch, failures, now, &mut told, wait::jitter);
+            let (count, bytes) = ledger.settle(batch, verdict, now, &mut told, wait::jitter);
             for (waiting, error) in &told.failed {
                 self.keep(&mut ledger, waiting, error);
                 let key = quote(waiting.message.key());
@@ -293,6 +320,7 @@ impl Lane {
             drop(intake);
             self.tell(told);
         }
+        drop(ledger);
         self.progress.notify_all();
     }
 

@@ -38,6 +38,24 @@ pub(super) struct Ledger {
     pub(super) tenure: u64,
 }
 
+/// What has become of the messages of one request.
+pub(super) struct Verdict {
+    /// Those that failed, by their position in the batch. All others were delivered.
+    failed: HashMap<usize, (Error, Fate)>,
+    last_error: Option<Error>,
+    /// The backend has answered, if only for some.
+    answered: bool,
+}
+
+/// What becomes of a message that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It is sent again.
+    Again,
+    /// It leaves the queue.
+    GivenUp,
+}
+
 /// A message given up, kept for `failed_messages`.
 pub(super) struct Kept {
     pub(super) failed: Failed,
@@ -107,9 +125,9 @@ impl Ledger {
         (batch, self.tenure)
     }
 
-    /// Takes messages that need not be sent any more, since the backend has been down for too long, with the error that
-    /// says so. To be settled like a request.
-    pub(super) fn take_expired(&mut self) -> Option<(Batch, Failures, u64)> {
+    /// Takes messages that need not be sent any more, since the backend has been down for too long. To be settled like
+    /// a request, with the verdict that is given.
+    pub(super) fn take_expired(&mut self) -> Option<(Batch, Verdict, u64)> {
         /// So many that nobody waits long for the lock.
         const MOST: usize = 1000;
         if !self.backoff.is_down() {
@@ -126,8 +144,13 @@ impl Ledger {
             return None;
         }
         self.requests += 1;
-        let failures = (0..batch.len()).map(|at| (at, error.clone())).collect();
-        Some((batch, failures, self.tenure))
+        let given_up = |at| (at, (error.clone(), Fate::GivenUp));
+        let verdict = Verdict {
+            failed: (0..batch.len()).map(given_up).collect(),
+            last_error: None,
+            answered: false,
+        };
+        Some((batch, verdict, self.tenure))
     }
 
     /// Whether another request may go now: to a backend that is down only one at a time.
@@ -200,55 +223,73 @@ impl Ledger {
         });
     }
 
-    /// What has become of the messages of a request, for the journal, before it is settled at the same `now`.
-    pub(super) fn fates(&self, batch: &Batch, failures: &Failures, now: Duration) -> Fates {
-        let errors: HashMap<usize, &Error> = failures.iter().map(|(at, e)| (*at, e)).collect();
+    /// Decides, once, what becomes of the messages of a request that has ended.
+    pub(super) fn judge(&mut self, batch: &Batch, failures: Failures, now: Duration) -> Verdict {
+        let down =
+            failures.len() == batch.len() && failures.iter().all(|(_, error)| error.retryable());
+        if down {
+            self.backoff.note_outage(now);
+        } else {
+            self.backoff.end_outage();
+        }
+        let last_error = failures.last().map(|(_, error)| error.clone());
+        let with_fate = |(at, error)| (at, (error, Fate::GivenUp));
+        let mut failed: HashMap<usize, (Error, Fate)> =
+            failures.into_iter().map(with_fate).collect();
+        if !failed.is_empty() {
+            let backoff = &self.backoff;
+            self.order.look_at(batch, |at, waiting, first_failure| {
+                if let Some((error, fate)) = failed.get_mut(&at)
+                    && error.retryable()
+                    && backoff.goes_again(waiting.accepted, first_failure, now)
+                {
+                    *fate = Fate::Again;
+                }
+            });
+        }
+        Verdict {
+            failed,
+            last_error,
+            answered: !down,
+        }
+    }
+
+    /// What the journal has to note of it.
+    pub(super) fn fates(&self, batch: &Batch, verdict: &Verdict) -> Fates {
         let mut fates = Fates::default();
-        self.order.look_at(batch, |at, waiting, first_failure| {
-            let Some(number) = waiting.number else {
-                return;
-            };
-            match errors.get(&at) {
-                None => fates.settled.push(number),
-                Some(error)
-                    if error.retryable()
-                        && self
-                            .backoff
-                            .goes_again(waiting.accepted, first_failure, now) => {}
-                Some(error) => fates.failed.push((number, (*error).clone())),
+        self.order.look_at(batch, |at, waiting, _| {
+            match (waiting.number, verdict.failed.get(&at)) {
+                (None, _) | (_, Some((_, Fate::Again))) => {}
+                (Some(number), None) => fates.settled.push(number),
+                (Some(number), Some((error, Fate::GivenUp))) => {
+                    fates.failed.push((number, error.clone()));
+                }
             }
         });
         fates
     }
 
-    /// Settles a request; gives how many messages left the queue, and their bytes.
+    /// Settles a request as was decided; gives how many messages left the queue, and their bytes.
     pub(super) fn settle(
         &mut self,
         batch: Batch,
-        failures: Failures,
+        verdict: Verdict,
         now: Duration,
         told: &mut Told,
         jitter: impl Fn() -> f64,
     ) -> (usize, usize) {
         self.requests -= 1;
         let (mut again, mut bytes) = (0_u64, 0);
-        let last_error = failures.last().map(|(_, error)| error.clone());
-        let mut errors: HashMap<usize, Error> = failures.into_iter().collect();
+        let Verdict {
+            mut failed,
+            last_error,
+            answered,
+        } = verdict;
         let mut left = Vec::with_capacity(batch.len());
-        let down = errors.len() == batch.len() && errors.values().all(Error::retryable);
-        if down {
-            self.backoff.note_outage(now);
-        } else {
-            self.backoff.end_outage();
-        }
-        let backoff = &self.backoff;
         self.order.settle(
             batch,
-            |at, waiting, first_failure| match errors.get(&at) {
-                Some(error)
-                    if error.retryable()
-                        && backoff.goes_again(waiting.accepted, first_failure, now) =>
-                {
+            |at, _, _| match failed.get(&at) {
+                Some((_, Fate::Again)) => {
                     again += 1;
                     Outcome::Again
                 }
@@ -261,12 +302,12 @@ impl Ledger {
         for (at, waiting) in left {
             bytes += waiting.message.size();
             self.leave_round(waiting.round);
-            match errors.remove(&at) {
+            match failed.remove(&at) {
                 None => {
                     self.delivered += 1;
                     told.delivered.push(waiting);
                 }
-                Some(error) => {
+                Some((error, _)) => {
                     self.failed += 1;
                     told.failed.push((waiting, error));
                 }
@@ -274,7 +315,7 @@ impl Ledger {
         }
         self.retried += again;
         if again == 0 {
-            if !down {
+            if answered {
                 self.backoff.reset();
                 self.paused_until = None;
             }

@@ -53,9 +53,9 @@ impl Lane {
                 Step::Send(batch) => self.send(batch),
                 Step::GiveUp {
                     batch,
-                    failures,
+                    verdict,
                     tenure,
-                } => self.settle(tenure, batch, failures),
+                } => self.give_up(tenure, batch, verdict),
                 Step::Sleep { until, wake_at } => self.sleep(until, wake_at),
                 Step::End => break,
             }

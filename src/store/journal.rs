@@ -45,7 +45,7 @@ impl Store {
                      with a path of its own, or write directly with write_message.",
                     config.path.display()
                 );
-                return Err(Error::new(Kind::Config, text));
+                return Err(Error::new(Kind::Config, text).passing());
             }
             _ => return Ok(()),
         };
@@ -61,19 +61,19 @@ impl Store {
             open = wait::lock(place);
         }
         let (journal, live) = Journal::open(config, Arc::clone(&self.events), while_read)?;
-        self.adopt(&journal, live)?;
-        *open = Some(journal);
-        Ok(())
+        // Known first: should a worker not start, the next verb tries again.
+        let journal = open.insert(journal);
+        self.adopt(journal, live)
     }
 
-    /// As [`Self::open_journal`], for a verb that can do without: where it cannot be opened, another process has it,
-    /// or it is the parent's, and two processes have no order between them.
+    /// As [`Self::open_journal`], for a verb that can do without where another process has it, or it is the parent's:
+    /// two processes have no order between them.
     pub(super) fn try_open_journal(&self, interrupt: &dyn Interrupt) -> Result<()> {
         if matches!(*self.journal, Place::None) || process::exiting() {
             return Ok(());
         }
         match self.open_journal(interrupt) {
-            Err(error) if error.kind() == Kind::Config => Ok(()),
+            Err(error) if error.kind() == Kind::Config && error.retryable() => Ok(()),
             other => other,
         }
     }
@@ -124,8 +124,8 @@ pub(super) fn close(lanes: &[Arc<Lane>], place: &Place) {
     let Place::Ours(place) = place else {
         return;
     };
-    let mut open = wait::lock(place);
-    let Some(journal) = &*open else {
+    // Not held while it is closed, which may take a disk its time: whoever wants it open again waits in slices.
+    let Some(journal) = wait::lock(place).clone() else {
         return;
     };
     let is_idle = || lanes.iter().all(|lane| lane.is_idle());
@@ -136,7 +136,13 @@ pub(super) fn close(lanes: &[Arc<Lane>], place: &Place) {
         lane.leave();
     }
     journal.close();
-    *open = None;
+    let mut open = wait::lock(place);
+    if open
+        .as_ref()
+        .is_some_and(|open| Arc::ptr_eq(open, &journal))
+    {
+        *open = None;
+    }
 }
 
 /// What is left of a store that was dropped with something in its queue: the journal closes with its lanes.

@@ -117,11 +117,18 @@ impl Store {
     fn turn<'k>(
         &self,
         lane: &Arc<Lane>,
-        keys: impl Iterator<Item = &'k str> + Clone,
+        keys: &(impl Iterator<Item = &'k str> + Clone),
         interrupt: &dyn Interrupt,
     ) -> Result<Turn> {
-        self.try_open_journal(interrupt)?;
-        Ok(Box::new(lane.hold(keys, interrupt)?))
+        loop {
+            let departures = lane.departures();
+            self.try_open_journal(interrupt)?;
+            let hold = lane.hold(keys.clone(), interrupt)?;
+            // A `stop` that ran out of time may have left them in the journal meanwhile: then they come first again.
+            if lane.departures() == departures {
+                return Ok(Box::new(hold));
+            }
+        }
     }
 
     /// Writes a message now.
@@ -134,7 +141,7 @@ impl Store {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
         let written = self.events.wants_debug().then(|| message.clone());
-        let turn = self.turn(lane, std::iter::once(message.key()), interrupt)?;
+        let turn = self.turn(lane, &std::iter::once(message.key()), interrupt)?;
         lane.backend().write(vec![message], turn, interrupt)?;
         if let Some(message) = &written {
             self.log_written(name, message);
@@ -156,7 +163,7 @@ impl Store {
         let messages = latest_of_each_key(messages);
         let count = messages.len();
         let written = self.events.wants_debug().then(|| messages.clone());
-        let turn = self.turn(lane, messages.iter().map(Message::key), interrupt)?;
+        let turn = self.turn(lane, &messages.iter().map(Message::key), interrupt)?;
         lane.backend().write(messages, turn, interrupt)?;
         for message in written.iter().flatten() {
             self.log_written(name, message);
@@ -187,7 +194,7 @@ impl Store {
         self.check(name, message.key(), message.value().len())?;
         let lane = self.lane(name)?;
         let written = self.events.wants_debug().then(|| message.clone());
-        let turn = self.turn(lane, std::iter::once(message.key()), interrupt)?;
+        let turn = self.turn(lane, &std::iter::once(message.key()), interrupt)?;
         let existed = lane.backend().update(message, turn, interrupt)?;
         if existed && let Some(message) = &written {
             self.log_written(name, message);
@@ -208,7 +215,7 @@ impl Store {
         for key in &keys {
             self.check(name, key, 0)?;
         }
-        let turn = self.turn(lane, keys.iter().map(String::as_str), interrupt)?;
+        let turn = self.turn(lane, &keys.iter().map(String::as_str), interrupt)?;
         lane.backend().delete(keys, turn, interrupt)
     }
 

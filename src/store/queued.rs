@@ -124,7 +124,16 @@ impl Store {
         }
         let mut left = 0;
         for lane in &self.lanes {
-            left += lane.stop(deadline, interrupt)?;
+            match lane.stop(deadline, interrupt) {
+                Ok(more) => left += more,
+                Err(error) => {
+                    if left > 0 {
+                        // A journal in which something was left must be closed, whatever comes of the others.
+                        journal::close(&self.lanes, &self.journal);
+                    }
+                    return Err(error);
+                }
+            }
         }
         if self.started.swap(false, Ordering::SeqCst) {
             self.debug(|| "Background worker stopped.".into());
@@ -207,10 +216,10 @@ impl Store {
         name: Option<BackendName>,
         interrupt: &dyn Interrupt,
     ) -> Result<usize> {
-        self.open_journal(interrupt)?;
         let lanes = self.lanes_of(name)?;
         self.mark_started();
-        lanes.iter().map(|lane| lane.retry_failed()).sum()
+        let again = |lane: &&Arc<Lane>| self.until_open(interrupt, || lane.retry_failed());
+        lanes.iter().map(again).sum()
     }
 
     /// Forgets what was given up; how many.
@@ -219,9 +228,23 @@ impl Store {
         name: Option<BackendName>,
         interrupt: &dyn Interrupt,
     ) -> Result<usize> {
-        self.open_journal(interrupt)?;
         let lanes = self.lanes_of(name)?;
-        Ok(lanes.iter().map(|lane| lane.drop_failed()).sum())
+        let drop = |lane: &&Arc<Lane>| self.until_open(interrupt, || lane.drop_failed(interrupt));
+        lanes.iter().map(drop).sum()
+    }
+
+    /// Does what needs the journal, and again where that was closed in between.
+    fn until_open(
+        &self,
+        interrupt: &dyn Interrupt,
+        work: impl Fn() -> Result<Option<usize>>,
+    ) -> Result<usize> {
+        loop {
+            self.open_journal(interrupt)?;
+            if let Some(count) = work()? {
+                return Ok(count);
+            }
+        }
     }
 
     fn lanes_of(&self, name: Option<BackendName>) -> Result<Vec<&Arc<Lane>>> {

@@ -107,4 +107,3 @@ def test_config_file_takes_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     mapping: Any = {"a": 1}
     with pytest.raises(TypeError, match=r"^config_file must be a path .*got dict"):
         DB(config_file=mapping)
-

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from servers.etcdctl import User
 from TetherDB import OperationTimeout
 
-from .support import NAME, PATIENCE, TIMEOUT, in_threads
+from .support import NAME, PATIENCE, TIMEOUT, freeze, in_threads, within, works_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -90,3 +91,74 @@ def test_a_fence_that_another_program_raises_or_removes_delays_nobody(
             running = False
 
     in_threads(disturb, write)
+
+
+def test_the_fence_is_no_key_of_users(clean_etcd: EtcdServer, connect: Callable[..., DB]) -> None:
+    db = connect(clean_etcd.section())
+    for verb in (
+        lambda: db.write_message(FENCE, "mine", backend=NAME),
+        lambda: (
+            db.write_queue_message("fence", "mine", bucket="x", backend=NAME)
+            and db.write_queue_message(FENCE, "mine", backend=NAME)
+        ),
+        lambda: db.delete_messages(["a", FENCE], backend=NAME),
+        lambda: db.read_message(FENCE, backend=NAME),
+    ):
+        with pytest.raises(ValueError, match="TetherDB's own"):
+            verb()
+    assert db.write_message(FENCE, "mine") is True
+
+
+def test_a_page_with_only_the_fence_behind_it_is_the_last(
+    proxy: FaultProxy, db: DB, clean_etcd: EtcdServer
+) -> None:
+    db.write_messages({"deleted": "zero", "written": "zero"}, backend=NAME)
+    give_up(proxy, db, "late")
+    db.write_message("A", "1", backend=NAME)
+    db.write_message("B", "2", backend=NAME)
+    assert FENCE in clean_etcd.etcdctl.everything()
+    db.delete_messages(["deleted", "written", "queued"], backend=NAME)
+    page = db.list_keys(page_size=2, backend=NAME)
+    assert page == {"keys": ["A", "B"], "next_marker": None}
+    db.write_message("z", "3", backend=NAME)
+    page = db.list_keys(page_size=2, backend=NAME)
+    assert page == {"keys": ["A", "B"], "next_marker": "B"}
+    assert db.list_keys(page_size=2, start_after="B", backend=NAME) == {"keys": ["z"], "next_marker": None}
+
+
+def test_who_waits_for_the_fence_waits_no_longer_than_for_a_call(
+    own_etcd: EtcdServer, connect: Callable[..., DB]
+) -> None:
+    db = connect(own_etcd.section(), timeout=TIMEOUT)
+    db.write_messages({"a": "1", "b": "2"}, backend=NAME)
+    freeze(own_etcd)
+    with pytest.raises(OperationTimeout):
+        db.write_messages({"a": "1", "b": "2"}, backend=NAME)
+
+    def write(number: int) -> None:
+        with within(2 * TIMEOUT), pytest.raises(OperationTimeout):
+            db.write_message(f"key-{number}", "value", backend=NAME)
+
+    in_threads(*(lambda number=number: write(number) for number in range(10)))
+    own_etcd.resume()
+    works_soon(db)
+
+
+def test_a_right_to_the_fence_can_be_taken_away(
+    etcd_auth_simple: EtcdServer, connect: Callable[..., DB]
+) -> None:
+    etcdctl = etcd_auth_simple.etcdctl
+    user = User("fenced", "the-fenced-password")
+    etcdctl.add_role("fenced", "readwrite", "mine:")
+    etcdctl.run("role", "grant-permission", "fenced", "readwrite", FENCE)
+    etcdctl.add_user(user, "fenced")
+    try:
+        db = connect(etcd_auth_simple.section(user))
+        assert db.write_messages({"a": "1", "b": "2"}, bucket="mine", backend=NAME) == 2
+        etcdctl.run("role", "revoke-permission", "fenced", FENCE)
+        assert db.write_messages({"a": "3", "b": "4"}, bucket="mine", backend=NAME) == 2
+        assert db.read_messages(["a", "b"], bucket="mine", backend=NAME) == {"a": "3", "b": "4"}
+    finally:
+        etcdctl.delete_user(user.name)
+        etcdctl.run("role", "delete", "fenced")
+        etcdctl.clear("mine:")

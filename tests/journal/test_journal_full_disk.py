@@ -73,7 +73,7 @@ def test_a_message_is_refused_and_nothing_else(disk: Path, open_on: Callable[...
     text = str(error)
     assert text.startswith(f"local backend: the journal {disk / 'journal'} did not take key "), text
     assert "Nothing was queued" in text
-    assert "Free space on its disk" in text
+    assert "Check its disk, and whether it is full" in text
     stats = db.stats()
     for _ in range(3):
         with pytest.raises(BackendError, match="did not take key"):

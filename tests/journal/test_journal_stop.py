@@ -242,7 +242,9 @@ def test_producers_during_stop_lose_nothing(
     db.stop(timeout=PATIENCE)
     for number in range(3):
         seen = history(f"{number}")
-        assert seen == [f"{turn}" for turn in range(counts[number])]
+        # What was on its way when `stop` ran out of time may arrive, and is sent again.
+        assert list(dict.fromkeys(seen)) == [f"{turn}" for turn in range(counts[number])]
+        assert seen[-1] == f"{counts[number] - 1}"
 
 
 @pytest.mark.usefixtures("refuse_bad")

@@ -567,3 +567,15 @@ def test_exit_by_a_signal_handler(tmp_path: Path) -> None:
     )
     assert run(tmp_path, source).quiet(9) == ""
     assert len(records(tmp_path / "store")) == 200
+
+
+@pytest.mark.parametrize("verb", ["write_message", "write_queue_message"])
+def test_the_first_verb_of_all_is_called_by_a_hook_of_the_end(tmp_path: Path, verb: str) -> None:
+    source = f"""
+        import atexit
+        from TetherDB import DB
+        db = DB({{"local": {{"filepath": "store"}}}})
+        atexit.register(lambda: db.{verb}("key", "value"))
+    """
+    run(tmp_path, source).quiet()
+    assert records(tmp_path / "store") == {"key": "value"}

@@ -550,3 +550,23 @@ def test_fork_while_threads_open_and_drop_handles(tmp_path: Path) -> None:
     run(tmp_path, source).quiet()
     found = records(tmp_path / "store")
     assert {key for key in found if key.startswith("child")} == {f"child-{number}" for number in range(40)}
+
+
+def test_a_child_forked_during_the_first_verb_of_all_can_use_the_handle(tmp_path: Path) -> None:
+    source = """
+        import faulthandler, threading
+        from TetherDB import DB
+        sys.setswitchinterval(1e-6)
+        db = DB({"local": {"filepath": "store"}})
+        threading.Thread(target=db.stats, daemon=True).start()
+        pid = os.fork()
+        if not pid:
+            faulthandler.dump_traceback_later(20, exit=True)
+            db.write_message("key", "value")
+            os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        os._exit(0)
+    """
+    for _ in range(15):
+        run(tmp_path, source).quiet()
+    assert records(tmp_path / "store") == {"key": "value"}

@@ -237,6 +237,7 @@ impl Client for Dynamodb {
             // The names of the attributes count.
             item: LARGEST_ITEM - KEY.len() - VALUE.len(),
             source: "DynamoDB's limit: 2048 bytes a key, 400 KB an item with its attribute names",
+            reserved: None,
         }
     }
 

@@ -82,9 +82,15 @@ impl Etcd {
         // What is on its way must come before this, or never.
         let many = keys.len() > 1 && condition.is_none();
         if self.fence.raise_if_due(&self.cluster, many).await? && many {
-            let done = self.fence.change(&self.cluster, operations).await?;
-            self.note(done.answer.header());
-            return Ok(done);
+            match self.fence.change(&self.cluster, &operations).await {
+                // It may be about the fence: the keys alone tell.
+                Err(failure) if failure.about == About::Keys => self.fence.ask_again(),
+                done => {
+                    let done = done?;
+                    self.note(done.answer.header());
+                    return Ok(done);
+                }
+            }
         }
         let mut unsure = None;
         // In the comparison and, with a condition, in that and in the look at what failed.
@@ -147,6 +153,26 @@ impl Etcd {
     }
 }
 
+impl Etcd {
+    /// Whether anything but the fence follows the last entry of a page.
+    async fn follows(&self, entries: &[(String, String)], end: &[u8]) -> Result<bool, Failure> {
+        let last = entries.last().map_or(&[][..], |(key, _)| key.as_bytes());
+        let request = |mut kv: KvClient| {
+            let options = GetOptions::new()
+                .with_range(end.to_vec())
+                .with_limit(2)
+                .with_keys_only();
+            let start = just_after(last);
+            async move { kv.get(start, Some(options)).await }
+        };
+        let answer = self.cluster.call(request).await?.answer;
+        Ok(answer
+            .kvs()
+            .iter()
+            .any(|found| found.key() != fence::KEY.as_bytes()))
+    }
+}
+
 fn put(message: &Message) -> TxnOp {
     TxnOp::put(message.key(), message.value(), None)
 }
@@ -161,6 +187,7 @@ impl Client for Etcd {
             key: LARGEST_ITEM,
             item: LARGEST_ITEM,
             source: "etcd's limit of a request, 1.5 MiB",
+            reserved: Some(fence::KEY),
         }
     }
 
@@ -297,7 +324,7 @@ impl Client for Etcd {
                 revision = answer.header().map_or(0, ResponseHeader::revision);
             }
             for found in answer.kvs() {
-                if found.key() == fence::KEY {
+                if found.key() == fence::KEY.as_bytes() {
                     continue;
                 }
                 bytes += found.key().len() + found.value().len();
@@ -308,7 +335,10 @@ impl Client for Etcd {
                 };
                 entries.push((key_of(found)?, text));
             }
-            let more = answer.more();
+            let mut more = answer.more();
+            if more && entries.len() >= list.limit && self.fence.is_there() {
+                more = self.follows(&entries, &end).await?;
+            }
             if !more || answer.kvs().is_empty() || entries.len() >= list.limit {
                 return Ok(Page { entries, more });
             }

@@ -16,7 +16,7 @@ use super::call::{Answer, Cluster};
 use super::error::{About, Failure};
 
 /// Where the fence is. Lists do not show it.
-pub(super) const KEY: &[u8] = b"TetherDB/fence";
+pub(super) const KEY: &str = "TetherDB/fence";
 
 #[derive(Default)]
 pub(super) struct Fence {
@@ -24,7 +24,10 @@ pub(super) struct Fence {
     revision: AtomicI64,
     /// How many transactions have been given up since it was raised.
     due: AtomicU64,
-    raising: tokio::sync::Mutex<()>,
+    /// Held by whoever raises it, with how often that has been tried, and how the latest try failed.
+    raising: tokio::sync::Mutex<(u64, Option<Failure>)>,
+    /// As in `raising`, for whoever comes to wait.
+    tried: AtomicU64,
     /// The user's right to it has been asked for.
     asked: AtomicBool,
     /// The user may not touch it: keys are compared one by one.
@@ -50,7 +53,14 @@ impl Fence {
         if is_done(self.due.load(Ordering::Acquire)) {
             return Ok(wanted);
         }
-        let _raising = self.raising.lock().await;
+        let before = self.tried.load(Ordering::Acquire);
+        let mut raising = self.raising.lock().await;
+        if let (tried, Some(failure)) = &*raising
+            && *tried > before
+        {
+            // Whoever waited has waited long enough.
+            return Err(failure.clone());
+        }
         let due = self.due.load(Ordering::Acquire);
         if is_done(due) {
             return Ok(wanted);
@@ -69,19 +79,36 @@ impl Fence {
             };
             async move { kv.txn(transaction).await }
         };
-        match cluster.call(request).await {
+        let outcome = match cluster.call(request).await {
             Ok(done) => {
                 self.note(&done.answer);
                 self.due.fetch_sub(due, Ordering::AcqRel);
                 self.asked.store(true, Ordering::Release);
-                Ok(true)
+                Ok(wanted)
             }
             Err(failure) if failure.about == About::Keys => {
                 self.denied.store(true, Ordering::Release);
                 Ok(false)
             }
-            Err(failure) => Err(failure),
-        }
+            // What was to be changed has not been sent, whatever became of the fence.
+            Err(failure) => Err(Failure {
+                sent: false,
+                ..failure
+            }),
+        };
+        let tried = self.tried.fetch_add(1, Ordering::AcqRel) + 1;
+        *raising = (tried, outcome.as_ref().err().cloned());
+        outcome
+    }
+
+    /// The user may no longer touch it, or may not touch one of the keys beside it: who wants it next asks again.
+    pub(super) fn ask_again(&self) {
+        self.asked.store(false, Ordering::Release);
+    }
+
+    /// Whether there is one, as far as is known.
+    pub(super) fn is_there(&self) -> bool {
+        self.revision.load(Ordering::Acquire) > 0
     }
 
     /// Does `operations` in one transaction, if the fence is where it was when it was sent.

@@ -81,6 +81,7 @@ impl Backend for Local {
             key: LARGEST_ITEM,
             item: LARGEST_ITEM,
             source: "SQLite's limit of a row",
+            reserved: None,
         }
     }
 

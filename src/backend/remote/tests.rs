@@ -49,6 +49,7 @@ impl Client for Service {
             key: 100,
             item: 100,
             source: "test",
+            reserved: None,
         }
     }
 

@@ -38,8 +38,8 @@ impl Journal {
     ) -> Result<Option<Number>> {
         let failed = |cause: &dyn std::fmt::Display| {
             let text = format!(
-                "the journal {} did not take key {}: {cause}. Nothing was queued. Free space on its disk, or write \
-                 directly with write_message.",
+                "the journal {} did not take key {}: {cause}. Nothing was queued. Check its disk, and whether it is full, \
+                 or write directly with write_message.",
                 self.path(),
                 quote(message.key())
             );
@@ -87,17 +87,19 @@ impl Journal {
         Ok(Some(number))
     }
 
-    /// Notes how messages have ended, before anything newer of their keys may travel.
-    pub fn settle(self: &Arc<Self>, fates: &Fates) {
+    /// Notes how messages have ended, before anything newer of their keys may travel. `false`: it is closed, and whoever
+    /// opens it next has them again.
+    pub fn settle(self: &Arc<Self>, fates: &Fates) -> bool {
         if fates.settled.is_empty() && fates.failed.is_empty() {
-            return;
+            return true;
         }
         let trouble = {
             let mut guard = self.lock();
             let writer = &mut *guard;
             if writer.file.is_none() {
-                return;
+                return false;
             }
+            let had_trouble = !writer.buffer.is_empty();
             let mut keys = Vec::new();
             let mut settled = Vec::with_capacity(fates.settled.len());
             for &number in &fates.settled {
@@ -127,16 +129,18 @@ impl Journal {
                 let at = writer.written + writer.buffer.len() as u64;
                 writer.note_unsafe(keys, at, safe);
             }
-            trouble
+            // Said once, not for every batch that leaves.
+            trouble.filter(|_| !had_trouble)
         };
         if let Some(cause) = trouble {
             let text = format!(
                 "The journal {} cannot note what has left the queue: {cause}. After a crash it may be delivered again. \
-                 Free space on its disk.",
+                 Check its disk, and whether it is full.",
                 self.path()
             );
             self.events.log(Level::Warning, text);
         }
+        true
     }
 
     /// Writes what has left, or empties the file if nothing is alive. What fails is tried again with the next record.
@@ -157,12 +161,15 @@ impl Journal {
         outcome.err()
     }
 
-    /// Given-up messages are queued again, under new numbers, which are given.
+    /// Given-up messages are queued again, under new numbers, which are given. `None`: it is closed or about to be.
     ///
     /// # Errors
     /// The disk is full or fails: then nothing was changed.
-    pub fn requeue(&self, numbers: &[Number]) -> Result<Vec<Number>> {
+    pub fn requeue(&self, numbers: &[Number]) -> Result<Option<Vec<Number>>> {
         let mut writer = self.lock();
+        if self.is_closing() || writer.file.is_none() {
+            return Ok(None);
+        }
         let first = writer.alive.next_number();
         let new = (0..numbers.len() as u64).map(|step| first.saturating_add(step));
         let new: Vec<Number> = new.collect();
@@ -172,7 +179,8 @@ impl Journal {
         if let Err(cause) = writer.write() {
             writer.buffer.truncate(owed);
             let text = format!(
-                "the journal {} did not take the messages again: {cause}. Nothing was changed. Free space on its disk.",
+                "the journal {} did not take the messages again: {cause}. Nothing was changed. Check its disk, and \
+                 whether it is full.",
                 self.path()
             );
             return Err(Error::new(Kind::Backend, text));
@@ -180,7 +188,31 @@ impl Journal {
         for (old, new) in pairs {
             writer.alive.requeue(old, new);
         }
-        Ok(new)
+        Ok(Some(new))
+    }
+
+    /// Given-up messages are dropped: they are out, as safely as the configuration asks for, when this returns. `false`:
+    /// it is closed or about to be, and nothing was changed.
+    ///
+    /// # Errors
+    /// `Interrupted`, and a sync that failed: then they may be there again after a power loss.
+    pub fn drop_failed(
+        self: &Arc<Self>,
+        numbers: Vec<Number>,
+        interrupt: &dyn Interrupt,
+    ) -> Result<bool> {
+        let fates = Fates {
+            settled: numbers,
+            ..Fates::default()
+        };
+        if self.is_closing() || !self.settle(&fates) {
+            return Ok(false);
+        }
+        if self.config.sync == JournalSync::Always {
+            let at = self.lock().written;
+            self.wait_synced(at, interrupt)?;
+        }
+        Ok(true)
     }
 
     /// Up to where records are as safe as the configuration asks for.
@@ -205,11 +237,14 @@ impl Journal {
         let failed = |cause: &dyn std::fmt::Display| {
             let text = format!(
                 "the journal {} cannot note that older messages of the key have left the queue: {cause}. Nothing was \
-                 done. Free space on its disk.",
+                 done. Check its disk, and whether it is full.",
                 self.path()
             );
             Error::backend(Kind::Backend, backend, true, text)
         };
+        if self.syncs.has_failed() {
+            self.heal().map_err(|cause| failed(&cause))?;
+        }
         let at = {
             let mut writer = self.lock();
             if writer.file.is_none() || writer.unsafe_keys.is_empty() {
@@ -220,6 +255,8 @@ impl Journal {
             if at > writer.written {
                 writer.write().map_err(|cause| failed(&cause))?;
             }
+            // What was not written may have been left out since.
+            let at = at.min(writer.written);
             (at > self.safe_up_to(&writer)).then_some(at)
         };
         match at.map(|at| self.wait_synced(at, interrupt)) {

@@ -37,9 +37,9 @@ pub(super) fn refused(path: &Path, why: impl std::fmt::Display) -> Error {
 /// Opens the journal at `path`, or creates it, and reads what is alive in it.
 pub(super) fn open(path: &Path, interrupt: &dyn Interrupt) -> Result<Opened> {
     let mut file = lock(path)?;
-    let mut start = Vec::with_capacity(HEADER);
+    let mut start = Vec::with_capacity(HEADER + 1);
     (&mut file)
-        .take(HEADER as u64)
+        .take(HEADER as u64 + 1)
         .read_to_end(&mut start)
         .map_err(|cause| refused(path, unreadable(&cause)))?;
     let header = Header::read(&start).map_err(|why| refused(path, explain(&why)))?;
@@ -118,7 +118,8 @@ fn lock(path: &Path) -> Result<File> {
         })?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(refused(path, owned(&file))),
+            // That may pass, which tells it from all others.
+            Err(fs::TryLockError::WouldBlock) => return Err(refused(path, owned(&file)).passing()),
             Err(fs::TryLockError::Error(cause)) => {
                 let why = format!("it cannot be locked: {cause}. Name a path on a local disk.");
                 return Err(refused(path, why));
@@ -257,8 +258,9 @@ pub(super) fn rewritten(path: &Path) -> PathBuf {
 /// A new file beside the journal, locked before anybody else can see it as the journal.
 pub(super) fn create_beside(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    // Not truncated before it is locked: another thread may be writing it.
-    options.read(true).write(true).create(true).truncate(false);
+    // What lies there is left from a rewriting that a crash has ended, or leads somewhere else.
+    let _ = fs::remove_file(rewritten(path));
+    options.read(true).write(true).create_new(true);
     #[cfg(unix)]
     {
         use std::os::unix::fs::OpenOptionsExt;
@@ -267,7 +269,6 @@ pub(super) fn create_beside(path: &Path) -> io::Result<File> {
     let file = options.open(rewritten(path))?;
     file.try_lock()
         .map_err(|_| io::Error::from(io::ErrorKind::ResourceBusy))?;
-    file.set_len(0)?;
     Ok(file)
 }
 

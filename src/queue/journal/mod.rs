@@ -89,9 +89,16 @@ impl Journal {
             })?),
             _ => None,
         };
-        // What was cut off must not stand behind later records.
-        opened.file.set_len(opened.end).map_err(|cause| {
-            file::refused(&config.path, format!("it cannot be written: {cause}."))
+        // What was cut off must not stand behind later records. And what an earlier owner has written, such as that a
+        // message has left, must be as safe as it is taken for from here on.
+        let cut_off = opened.file.set_len(opened.end);
+        let made_safe = cut_off.and_then(|()| match config.sync {
+            JournalSync::Always => opened.file.sync_data(),
+            JournalSync::Interval | JournalSync::Never => Ok(()),
+        });
+        made_safe.map_err(|cause| {
+            let why = format!("it cannot be written: {cause}. Check its disk.");
+            file::refused(&config.path, why)
         })?;
         let live = opened.alive.in_order();
         // A link would be replaced when the file is rewritten, and another name of it would be locked no more.
@@ -180,21 +187,27 @@ impl Journal {
     /// Closes the file and gives up its lock. What is alive stays in it.
     pub fn close(&self) {
         self.begin_close();
-        let mut writer = self.lock();
-        let writer = &mut *writer;
         self.keeper.end();
-        if writer.alive.is_empty() && writer.file.is_some() {
-            writer.empty();
+        {
+            let mut writer = self.lock();
+            if writer.file.is_none() {
+                return;
+            }
+            if writer.alive.is_empty() {
+                writer.empty();
+            }
+            let _ = writer.write();
         }
-        let _ = writer.write();
+        if self.config.sync != JournalSync::Never {
+            // Whoever waits for it is told by that.
+            let _ = self.sync();
+        }
+        let mut writer = self.lock();
         let Some(file) = writer.file.take() else {
             return;
         };
         if writer.space.is_some() {
             let _ = file.set_len(writer.end);
-        }
-        if self.config.sync != JournalSync::Never && file.sync_data().is_err() {
-            self.syncs.fail();
         }
         // At once, whoever else may still have the file in hand for a moment.
         let _ = file.unlock();

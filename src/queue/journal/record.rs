@@ -57,9 +57,10 @@ impl Header {
         bytes
     }
 
-    /// `None` for a file that is empty.
+    /// From the beginning of a file. `None` if the file is empty, or no longer than a header and nothing but zeros, as a
+    /// power loss may leave one that was being made.
     pub(super) fn read(bytes: &[u8]) -> Result<Option<Self>, Refused> {
-        if bytes.is_empty() {
+        if bytes.len() <= HEADER && bytes.iter().all(|&byte| byte == 0) {
             return Ok(None);
         }
         if bytes.len() < HEADER || bytes[..MAGIC.len()] != MAGIC[..] {

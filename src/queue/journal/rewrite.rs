@@ -8,7 +8,6 @@ use super::record::{HEADER, Number, Record};
 use super::replay::Live;
 use super::writer::Writer;
 use super::{Journal, file};
-use crate::config::JournalSync;
 use crate::{process, wait};
 
 /// A file smaller than this is not worth it.
@@ -53,7 +52,7 @@ impl Journal {
         };
         let new = Arc::new(file::create_beside(path)?);
         let outcome = self.write_live(&new, &live).and_then(|end| {
-            self.sync_anew(&new)?;
+            new.sync_data()?;
             self.take_the_place(&mut self.writer(&inside), &new, end, &before)
         });
         if !matches!(outcome, Ok(true)) {
@@ -76,29 +75,19 @@ impl Journal {
             Some(old) if writer.cut_off() == before.cut_off => old,
             _ => return Ok(false),
         };
+        // However little a power loss may take: never all of it, by a file that has its name and not its content.
         let end = file::copy_range(old, before.end..writer.end, new, end)?;
-        self.sync_anew(new)?;
+        new.sync_data()?;
         file::note_owner(new);
         fs::rename(file::rewritten(path), path)?;
-        if self.config.sync != JournalSync::Never {
-            file::sync_folder(path);
-        }
+        file::sync_folder(path);
         writer.file = Some(Arc::clone(new));
         writer.end = end;
         writer.space = writer.space.and(Some(end));
         writer.written += 1;
         writer.rewrite_at = LEAST.max(end * 2);
-        if self.config.sync != JournalSync::Never {
-            self.syncs.begin_anew(writer.written);
-        }
+        self.syncs.begin_anew(writer.written);
         Ok(true)
-    }
-
-    fn sync_anew(&self, new: &File) -> io::Result<()> {
-        if self.config.sync == JournalSync::Never {
-            return Ok(());
-        }
-        new.sync_data()
     }
 
     /// Writes header and records; gives where they end.

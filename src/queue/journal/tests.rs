@@ -300,7 +300,7 @@ fn what_has_not_left_is_there_again_in_order() {
         drop(journal);
         let (journal, live) = place.open();
         assert_eq!(live, ["b=2", "a=3 failed: local backend: gone", "c=4"]);
-        let new = journal.requeue(&[third]).unwrap();
+        let new = journal.requeue(&[third]).unwrap().unwrap();
         assert!(new[0] > third);
         drop(journal);
         let (_, live) = place.open();
@@ -353,8 +353,14 @@ fn what_is_closed_takes_nothing_and_says_so() {
             .unwrap(),
         None
     );
+    assert_eq!(journal.requeue(&[before]).unwrap(), None);
+    assert!(!journal.drop_failed(vec![before], &Never).unwrap());
     settle(&journal, &[before]);
     journal.close();
+    assert!(!journal.settle(&Fates {
+        settled: vec![before],
+        ..Fates::default()
+    }));
     assert_eq!(place.open().1, [""; 0]);
 }
 
@@ -531,12 +537,14 @@ fn what_cannot_be_used_is_refused_and_not_touched() {
 #[test]
 fn an_empty_file_becomes_a_journal() {
     let place = Place::new(JournalSync::Always);
-    fs::write(place.path(), b"").unwrap();
-    let (journal, live) = place.open();
-    assert!(live.is_empty());
-    put(&journal, "a", "1");
-    drop(journal);
-    assert_eq!(place.open().1, ["a=1"]);
+    for content in [&[][..], &[0; 64]] {
+        fs::write(place.path(), content).unwrap();
+        let (journal, live) = place.open();
+        assert!(live.is_empty());
+        put(&journal, "a", "1");
+        drop(journal);
+        assert_eq!(place.open().1, ["a=1"]);
+    }
 }
 
 #[test]
@@ -613,6 +621,41 @@ fn a_full_disk_refuses_the_message_and_nothing_else() {
     });
 }
 
+#[cfg(target_os = "linux")]
+#[test]
+fn what_a_full_disk_did_not_note_keeps_no_direct_verb_waiting_once_nothing_is_left() {
+    for sync in SYNCS {
+        on_a_small_disk(|folder| {
+            let config = JournalConfig {
+                path: folder.join("journal"),
+                sync,
+            };
+            let (journal, _) = Journal::open(&config, Arc::new(Lines::default()), &Never).unwrap();
+            let mut taken = Vec::new();
+            loop {
+                let message = Message::new(&format!("k{}", taken.len()), &"x".repeat(100));
+                match journal.append(BackendName::Local, &message, &Never) {
+                    Ok(number) => taken.push(number.unwrap()),
+                    Err(_) => break,
+                }
+            }
+            fs::write(folder.join("other"), vec![0; 4096]).ok();
+            for &number in &taken {
+                settle(&journal, &[number]);
+            }
+            // Empties the file, and with it what was never written.
+            lock(&journal.writer).empty();
+            for at in 0..taken.len() {
+                let key = format!("k{at}");
+                let keys = [key.as_str()].into_iter();
+                journal
+                    .before_direct(BackendName::Local, keys, &Never)
+                    .unwrap();
+            }
+        });
+    }
+}
+
 /// What a program does to a journal.
 #[derive(Debug, Clone)]
 enum Act {
@@ -663,7 +706,7 @@ proptest! {
                 }
                 Act::Requeue(which) if !model.is_empty() => {
                     let (number, text, _) = model.remove(which % model.len());
-                    let new = journal.requeue(&[number]).unwrap();
+                    let new = journal.requeue(&[number]).unwrap().unwrap();
                     model.push((new[0], text, false));
                 }
                 Act::Rewrite => journal.rewrite().unwrap(),

@@ -152,8 +152,12 @@ impl Writer {
             self.end = HEADER as u64;
             self.space = self.space.and(Some(self.end));
             self.buffer.clear();
-            // That is a change which a sync has to carry to the disk, like a record.
+            // That is a change which a sync has to carry to the disk, like a record; it stands for all before it, and for
+            // those that were not written.
             self.written += 1;
+            for at in self.unsafe_keys.values_mut() {
+                *at = self.written;
+            }
         }
     }
 }
