@@ -76,11 +76,11 @@ crash: dev  ## The long crash tests of the local file: 200 SIGKILLs and 200 exit
 # How often each thing happens; the seeds are printed, and TETHERDB_CHAOS_SEED plays one again.
 CHAOS := TETHERDB_CHAOS_SHARDS=4 TETHERDB_CHAOS_ROUNDS_KILL=1000 TETHERDB_CHAOS_ROUNDS_EXIT=500 \
          TETHERDB_CHAOS_ROUNDS_ETCD=200 TETHERDB_CHAOS_ROUNDS_DYNAMODB=200 TETHERDB_CHAOS_ROUNDS_DISK=50
-chaos: $(if $(PYTHON313),test-313-ready)  ## The chaos suite at length: kills, exits, faults of servers and disks. An hour.
+chaos: $(if $(PYTHON313),test-313-ready)  ## The chaos suite at length: kills, exits, faults of servers and disks.
 	$(MAKE) dev
-	$(CHAOS) $(BIN)/pytest -n $(WORKERS) -rP tests/chaos
+	$(CHAOS) $(BIN)/pytest -n $(WORKERS) -rP --show-capture=stdout tests/chaos
 ifneq ($(PYTHON313),)
-	$(CHAOS) $(VENV)313/bin/pytest -n $(WORKERS) -rP tests/chaos/test_exit.py
+	$(CHAOS) $(VENV)313/bin/pytest -n $(WORKERS) -rP --show-capture=stdout tests/chaos/test_exit.py
 endif
 
 fuzz: $(VENV)/ready  ## Fuzz the reader of journals for five minutes; needs cargo-fuzz and a nightly toolchain.

@@ -51,6 +51,7 @@ impl Lane {
             });
         }
         ledger.put_back(again);
+        self.left_behind.store(false, Ordering::SeqCst);
         self.journal.store(Some(Arc::clone(journal)));
         drop(intake);
         drop(ledger);
@@ -90,6 +91,9 @@ impl Lane {
             let mut intake = wait::lock(&self.intake);
             // Before the gates of direct verbs open that waited behind them.
             self.departures.fetch_add(1, Ordering::AcqRel);
+            if ledger.is_busy() {
+                self.left_behind.store(true, Ordering::SeqCst);
+            }
             let left = ledger.take_out_all();
             for waiting in &left {
                 let size = waiting.message.size();
@@ -129,6 +133,11 @@ impl Lane {
     /// overtaken what was left.
     pub fn departures(&self) -> u64 {
         self.departures.load(Ordering::Acquire)
+    }
+
+    /// Whether something is in the journal that was closed, and nobody has opened it since.
+    pub fn has_left_behind(&self) -> bool {
+        self.left_behind.load(Ordering::SeqCst)
     }
 
     /// What a receipt says of a message that stays in the journal.

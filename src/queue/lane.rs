@@ -41,6 +41,8 @@ pub struct Lane {
     pub(super) journal: ArcSwapOption<Journal>,
     /// How often what waited was left in the journal.
     pub(super) departures: AtomicU64,
+    /// Something is in the journal that was closed, and nobody has opened it since.
+    pub(super) left_behind: AtomicBool,
 }
 
 /// Most messages of several batches in one request: whoever waits for one of them, or behind them, shall not wait for a
@@ -105,6 +107,7 @@ impl Lane {
             room: Condvar::new(),
             journal: ArcSwapOption::const_empty(),
             departures: AtomicU64::new(0),
+            left_behind: AtomicBool::new(false),
             backend,
             config,
             events,

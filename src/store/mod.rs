@@ -124,6 +124,16 @@ impl Store {
             let departures = lane.departures();
             self.try_open_journal(interrupt)?;
             let hold = lane.hold(keys.clone(), interrupt)?;
+            if process::exiting() && lane.has_left_behind() {
+                let text = "the program is ending, and messages queued before are in the journal: whoever opens it next \
+                            would send them over this. Nothing was done.";
+                return Err(Error::backend(
+                    Kind::Unavailable,
+                    lane.backend().name(),
+                    true,
+                    text,
+                ));
+            }
             // A `stop` that ran out of time may have left them in the journal meanwhile: then they come first again.
             if lane.departures() == departures {
                 return Ok(Box::new(hold));

@@ -113,6 +113,35 @@ def test_sigterm_that_becomes_an_exit_delivers(tmp_path: Path) -> None:
     assert (tmp_path / "journal").stat().st_size == EMPTY
 
 
+def test_at_the_end_nothing_is_written_that_a_replay_would_undo(
+    tmp_path: Path, clean_etcd: EtcdServer, open_journal: Callable[..., DB]
+) -> None:
+    """The server is out of reach while the queue is drained, and there again for a hook that runs later."""
+    body = """
+        import atexit
+        logging.disable()
+        section = json.loads(sys.argv[1])
+        def late():
+            for verb in (db.write_message, db.write_queue_message):
+                try:
+                    verb("k", "late", backend="etcd")
+                except Unavailable as error:
+                    assert "next would send them over this" in str(error), error
+                    print("refused")
+            print(db.write_message("other", "v"))
+        atexit.register(late)
+        db = open_db(etcd=section, exit_timeout=0.3, timeout=0)
+        db.write_queue_message("k", "queued", backend="etcd")
+        # Only hooks that were there before it come after its own.
+        db.stats()
+    """
+    result = run_whole(tmp_path, body, json.dumps(DEAD))
+    assert (result.code, result.out, result.err) == (0, "refused\nrefused\nTrue\n", "")
+    db = open_journal(etcd={**clean_etcd.section(), "timeout": 20})
+    db.flush()
+    assert db.read_message("k", backend="etcd") == "queued"
+
+
 def test_what_is_queued_while_the_program_ends_is_written(tmp_path: Path) -> None:
     body = """
         import atexit
