@@ -79,7 +79,13 @@ fn encode_value(value: &Bound<'_, PyAny>, out: &mut String, depth: usize) -> Opt
         if !number.value().is_finite() {
             return None;
         }
-        out.push_str(number.repr().ok()?.to_str().ok()?);
+        let size = number.value().abs();
+        // Here ryu spells a float as Python does, and in a third of the time; beyond it writes exponents otherwise.
+        if size == 0.0 || (1e-4..1e16).contains(&size) {
+            out.push_str(ryu::Buffer::new().format_finite(number.value()));
+        } else {
+            out.push_str(number.repr().ok()?.to_str().ok()?);
+        }
         return Some(());
     }
     if let Ok(truth) = value.cast_exact::<PyBool>() {

@@ -8,6 +8,7 @@ use super::ledger::Ledger;
 use super::order::Gate;
 use crate::error::{Error, Kind, Result};
 use crate::message::{Failed, quote};
+use crate::process;
 use crate::wait::{self, Interrupt, Wait};
 
 /// The right of a direct verb to act on its keys: nothing older is left before it in the queue, and
@@ -165,12 +166,18 @@ impl Lane {
                     journal.begin_close();
                     return Ok(self.leave());
                 }
+                let when = if process::exiting() {
+                    "before the program ended (queue_batch.exit_timeout), so it is lost; a queue_batch.journal would \
+                     have kept it"
+                } else {
+                    "before stop's deadline"
+                };
                 let error = Error::backend(
                     Kind::FlushTimeout,
                     self.backend.name(),
                     true,
                     format!(
-                        "not delivered before stop's deadline{}. It may still arrive if it was on its way.",
+                        "not delivered {when}{}. It may still arrive if it was on its way.",
                         self.last_error_suffix()
                     ),
                 );
@@ -301,7 +308,8 @@ impl Lane {
         ledger
     }
 
-    pub(super) fn last_error_suffix(&self) -> String {
+    /// The latest error, for the end of a sentence; empty if there was none.
+    pub fn last_error_suffix(&self) -> String {
         match self.stats().last_error {
             Some(error) => format!(" (last error: {error})"),
             None => String::new(),

@@ -143,8 +143,9 @@ impl Lane {
     /// What a receipt says of a message that stays in the journal.
     pub(super) fn left_in_journal(&self, journal: &Journal) -> Error {
         let text = format!(
-            "not delivered before the journal {} was closed. It is in there, and whoever opens it next delivers it.",
-            journal.path()
+            "not delivered before the journal {} was closed{}. It is in there, and whoever opens it next delivers it.",
+            journal.path(),
+            self.last_error_suffix()
         );
         Error::backend(Kind::FlushTimeout, self.backend.name(), true, text)
     }

@@ -155,9 +155,15 @@ impl Store {
             self.debug(|| "Database resources released and closed.".into());
         }
         if let (1.., Some(journal)) = (left, &self.config.queue.journal) {
+            let why: Vec<String> = self
+                .lanes
+                .iter()
+                .map(|lane| lane.last_error_suffix())
+                .collect();
             let text = format!(
-                "{left} queued message(s) were not delivered in time. They are in the journal {}, and whoever opens it \
+                "{left} queued message(s) were not delivered in time{}. They are in the journal {}, and whoever opens it \
                  next delivers them.",
+                why.concat(),
                 journal.path.display()
             );
             return Err(Error::new(Kind::FlushTimeout, text));

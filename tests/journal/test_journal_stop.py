@@ -44,7 +44,7 @@ def test_it_says_how_many_and_the_next_handle_delivers_them(
     db.write_queue_message("other", {"a": 1}, "bucket", "etcd")
     db.write_queue_message("local", "v")
     text = stopped(db, 0.4)
-    assert text.startswith("4 queued message(s) were not delivered in time."), text
+    assert text.startswith("4 queued message(s) were not delivered in time (last error: etcd backend: "), text
     assert str(journal) in text
     for receipt in receipts:
         assert receipt.done() is True

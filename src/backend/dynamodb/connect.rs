@@ -194,7 +194,17 @@ fn no_credentials(config: &DynamodbConfig, cause: &CredentialsError) -> Failure 
         None => String::new(),
     };
     let why = super::error::causes(cause);
+    let why = why.trim_end_matches('.');
+    // A machine whose metadata service refuses to answer has no role: that will not pass.
+    let forbidden = why.contains("IMDS is disabled") || why.contains("request forbidden");
     match cause {
+        _ if forbidden => {
+            let text = format!(
+                "no credentials{profile}: none in the environment or a profile, and this machine has no role. Set both \
+                 AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or dynamodb.profile. DynamoDB Local takes any. ({why})"
+            );
+            Failure::new(Kind::Authentication, Next::Stop, text)
+        }
         // Nothing is configured, or what is makes no sense.
         CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
             let text = format!(

@@ -247,7 +247,18 @@ fn connection(cause: &EtcdError, address: &str, tls: bool, sent: bool) -> Failur
                 | io::ErrorKind::AddrNotAvailable
         )
     }) || why.contains("dns error");
-    let (next, advice) = if handshake && tls {
+    let (next, advice) = if why.contains("KeyMismatch") {
+        (
+            Next::Stop,
+            "etcd.key_file is not the key of etcd.cert_file: name the two that belong together.",
+        )
+    } else if why.contains("UnsupportedCertVersion") {
+        (
+            Next::Stop,
+            "A certificate, the server's or that of etcd.cert_file, is of version 1: make it with extensions, as \
+             version 3.",
+        )
+    } else if handshake && tls {
         (
             Next::Elsewhere,
             "Check that the server speaks TLS, and etcd.ca_cert_file, cert_file and key_file.",
