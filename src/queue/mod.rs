@@ -15,6 +15,8 @@
 
 mod control;
 mod durable;
+#[cfg(test)]
+mod fake;
 #[cfg(all(test, feature = "shuttle"))]
 mod handshake;
 mod intake;
@@ -29,6 +31,8 @@ mod tests;
 mod worker;
 
 use crate::message::{BackendName, Failed};
+#[cfg(test)]
+use fake::only_sends;
 
 pub use control::Hold;
 pub use lane::Lane;

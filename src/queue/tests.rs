@@ -43,28 +43,7 @@ impl Backend for Fake {
     fn send(&self, batch: Vec<Message>, done: Completion) {
         lock(&self.sent).push((batch, done));
     }
-    fn read(&self, _: &[String], _: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
-        unreachable!()
-    }
-    fn write(&self, _: Vec<Message>, _: Turn, _: &dyn Interrupt) -> Result<()> {
-        unreachable!()
-    }
-    fn update(&self, _: Message, _: Turn, _: &dyn Interrupt) -> Result<bool> {
-        unreachable!()
-    }
-    fn delete(&self, _: Vec<String>, _: Turn, _: &dyn Interrupt) -> Result<usize> {
-        unreachable!()
-    }
-    fn list(&self, _: Range<'_>, _: &dyn Interrupt) -> Result<Page> {
-        unreachable!()
-    }
-    fn ping(&self, _: &dyn Interrupt) -> Result<()> {
-        unreachable!()
-    }
-    fn flush(&self, _: &dyn Interrupt) -> Result<()> {
-        Ok(())
-    }
-    fn close(&self) {}
+    super::only_sends!();
 }
 
 #[derive(Default)]

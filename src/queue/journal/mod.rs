@@ -12,6 +12,8 @@
 //! - [`rewrite`]: giving back the space of what has left.
 //! - [`keeper`]: the thread that syncs and rewrites while nobody waits for it.
 
+#[cfg(test)]
+mod byte_tests;
 mod entries;
 mod file;
 #[cfg(fuzzing)]
