@@ -8,7 +8,7 @@ use crate::wait;
 
 /// The pauses of one request.
 pub(in crate::backend) struct Pauses {
-    next: Duration,
+    longest: Duration,
     most: Duration,
     deadline: Instant,
 }
@@ -16,20 +16,25 @@ pub(in crate::backend) struct Pauses {
 impl Pauses {
     pub(in crate::backend) fn new(first: Duration, most: Duration, deadline: Instant) -> Self {
         Self {
-            next: first,
+            longest: first,
             most,
             deadline,
         }
     }
 
+    /// When the next pause ends that begins `now`; `None` when the deadline would pass meanwhile.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Instant> {
+        let pause = self.longest.mul_f64(wait::jitter());
+        self.longest = self.most.min(self.longest * 2);
+        let until = now + pause;
+        (until < self.deadline).then_some(until)
+    }
+
     /// Waits; `false` without waiting when the deadline would pass meanwhile.
     pub(in crate::backend) async fn wait(&mut self) -> bool {
-        let pause = self.next.mul_f64(wait::jitter());
-        self.next = self.most.min(self.next * 2);
-        let until = Instant::now() + pause;
-        if until >= self.deadline {
+        let Some(until) = self.next(Instant::now()) else {
             return false;
-        }
+        };
         sleep_until(until).await;
         true
     }
