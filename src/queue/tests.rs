@@ -117,8 +117,16 @@ impl Bench {
     /// Does what the worker would do until it would sleep or end; the requests it sent.
     fn run(&self) -> Vec<Vec<String>> {
         let before = lock(&self.fake.sent).len();
-        while let Step::Send(request) = self.step() {
-            self.lane.send(request);
+        loop {
+            match self.step() {
+                Step::Send(request) => self.lane.send(request),
+                Step::GiveUp {
+                    batch,
+                    verdict,
+                    tenure,
+                } => self.lane.give_up(tenure, batch, verdict),
+                Step::Sleep { .. } | Step::End => break,
+            }
         }
         lock(&self.fake.sent)[before..]
             .iter()
@@ -618,14 +626,7 @@ fn what_waits_for_a_backend_that_is_down_is_given_up_together() {
     bench.run();
     bench.put("young", "v");
     bench.answer(all_fail(4));
-    while let Step::GiveUp {
-        batch,
-        verdict,
-        tenure,
-    } = bench.step()
-    {
-        bench.lane.give_up(tenure, batch, verdict);
-    }
+    bench.run();
     let stats = bench.lane.stats();
     assert_eq!(
         (stats.failed, stats.pending),
