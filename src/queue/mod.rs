@@ -24,6 +24,8 @@ pub mod journal;
 mod lane;
 mod ledger;
 mod order;
+#[cfg(test)]
+mod outage_tests;
 mod receipt;
 mod retry;
 #[cfg(test)]

@@ -99,8 +99,11 @@ impl Store {
                 }
                 continue;
             };
-            if lane.adopt(journal, live) {
+            if !live.is_empty() {
+                // First: where a worker is there already, it sends at once what is adopted.
                 lane.backend().take_over();
+            }
+            if lane.adopt(journal, live) {
                 self.mark_started();
                 lane.ensure_worker()?;
                 lane.urge();

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from servers.etcdctl import User
-from TetherDB import OperationTimeout
+from TetherDB import FlushTimeout, OperationTimeout
 
 from .support import NAME, PATIENCE, TIMEOUT, freeze, in_threads, within, works_soon
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from fault_proxy import FaultProxy
     from servers.etcd import EtcdServer
@@ -162,3 +163,32 @@ def test_a_right_to_the_fence_can_be_taken_away(
         etcdctl.delete_user(user.name)
         etcdctl.run("role", "delete", "fenced")
         etcdctl.clear("mine:")
+
+
+def test_what_an_owner_of_the_journal_had_sent_does_not_undo_what_the_next_one_writes(
+    proxy: FaultProxy, clean_etcd: EtcdServer, connect: Callable[..., DB], tmp_path: Path
+) -> None:
+    queue = {"journal": str(tmp_path / "journal"), "size": 10}
+    before = connect({"endpoints": [proxy.address]}, timeout=TIMEOUT, queue_batch=queue)
+    before.write_messages({"a": "zero", "b": "zero"}, backend=NAME)
+    proxy.freeze()
+    for key in ("a", "b"):
+        before.write_queue_message(key, "first", backend=NAME)
+    deadline = time.monotonic() + PATIENCE
+    while before.stats()[NAME]["in_flight"] < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.2)
+    with pytest.raises(FlushTimeout):
+        before.stop(timeout=0)
+    # A living owner goes on with what is on its way until its timeout.
+    time.sleep(TIMEOUT + 0.5)
+    after = connect(clean_etcd.section(), queue_batch=queue)
+    after.flush(timeout=PATIENCE)
+    assert clean_etcd.etcdctl.get("a") == b"first"
+    after.write_message("a", "second", backend=NAME)
+    after.write_messages({"b": "second", "c": "second"}, backend=NAME)
+    proxy.thaw()
+    time.sleep(0.5)
+    assert clean_etcd.etcdctl.get("a") == b"second"
+    assert clean_etcd.etcdctl.get("b") == b"second"

@@ -54,12 +54,7 @@ impl Journal {
                 return Ok(None);
             }
             let number = writer.alive.next_number();
-            let record = Record::Accepted {
-                number,
-                backend,
-                text: message.text(),
-                key_len: message.key().len(),
-            };
+            let record = Record::accepted(number, backend, message);
             let owed = writer.buffer.len();
             record.write(self.header, &mut writer.buffer);
             if let Err(cause) = writer.write() {
@@ -114,12 +109,8 @@ impl Journal {
             for (number, error) in &fates.failed {
                 if let Some(live) = writer.alive.fail(*number, error.clone()) {
                     keys.push(self.hasher.hash_one(live.message.key()));
-                    let record = Record::Failed {
-                        number: *number,
-                        kind: error.kind(),
-                        retryable: error.retryable(),
-                        error: &error.to_string(),
-                    };
+                    let text = error.to_string();
+                    let record = Record::failed(*number, error, &text);
                     record.write(self.header, &mut writer.buffer);
                 }
             }

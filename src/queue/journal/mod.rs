@@ -57,7 +57,8 @@ pub struct Journal {
     events: Arc<dyn Events>,
     header: Header,
     hasher: DefaultHashBuilder,
-    /// Locked only inside the fork gate, so that a child never finds it locked, and never for a disk sync.
+    /// Locked only inside the fork gate, so that a child never finds it locked, and for a disk sync only
+    /// at the end of a rewriting.
     writer: Mutex<Writer>,
     /// Held by whoever rewrites the file.
     rewriting: Mutex<()>,

@@ -9,8 +9,8 @@ use std::num::NonZeroU64;
 
 use crc32fast::Hasher;
 
-use crate::error::Kind;
-use crate::message::BackendName;
+use crate::error::{Error, Kind};
+use crate::message::{BackendName, Message};
 
 /// The first bytes of every journal.
 const MAGIC: &[u8; 16] = b"TetherDB journal";
@@ -119,7 +119,26 @@ const SETTLED: u8 = 2;
 const FAILED: u8 = 3;
 const REQUEUED: u8 = 4;
 
-impl Record<'_> {
+impl<'a> Record<'a> {
+    pub(super) fn accepted(number: Number, backend: BackendName, message: &'a Message) -> Self {
+        Self::Accepted {
+            number,
+            backend,
+            text: message.text(),
+            key_len: message.key().len(),
+        }
+    }
+
+    /// `text` is that of `error`.
+    pub(super) fn failed(number: Number, error: &Error, text: &'a str) -> Self {
+        Self::Failed {
+            number,
+            kind: error.kind(),
+            retryable: error.retryable(),
+            error: text,
+        }
+    }
+
     /// Adds the record to `bytes`.
     pub(super) fn write(&self, header: Header, bytes: &mut Vec<u8>) {
         let start = bytes.len();

@@ -75,8 +75,8 @@ impl Journal {
             Some(old) if writer.cut_off() == before.cut_off => old,
             _ => return Ok(false),
         };
-        // However little a power loss may take: never all of it, by a file that has its name and not its content.
         let end = file::copy_range(old, before.end..writer.end, new, end)?;
+        // However little is synced otherwise: a power loss shall not leave a file that has the name and not the content.
         new.sync_data()?;
         file::note_owner(new);
         fs::rename(file::rewritten(path), path)?;
@@ -97,21 +97,11 @@ impl Journal {
         bytes.extend_from_slice(&self.header.bytes());
         let mut at = 0;
         for (number, live) in live {
-            let accepted = Record::Accepted {
-                number: *number,
-                backend: live.backend,
-                text: live.message.text(),
-                key_len: live.message.key().len(),
-            };
+            let accepted = Record::accepted(*number, live.backend, &live.message);
             accepted.write(self.header, &mut bytes);
             if let Some(error) = &live.failed {
-                let failed = Record::Failed {
-                    number: *number,
-                    kind: error.kind(),
-                    retryable: error.retryable(),
-                    error: &error.to_string(),
-                };
-                failed.write(self.header, &mut bytes);
+                let text = error.to_string();
+                Record::failed(*number, error, &text).write(self.header, &mut bytes);
             }
             if bytes.len() >= CHUNK {
                 file::write_at(new, &bytes, at)?;
