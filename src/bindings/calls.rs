@@ -16,6 +16,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyString, PyTuple};
 
+use super::gate;
+
 /// Dropped only by unwinding, which it stops.
 struct Stay;
 
@@ -69,11 +71,12 @@ unsafe fn owned(py: Python<'_>, result: *mut PyObject) -> PyResult<Bound<'_, PyA
     unsafe { Bound::from_owned_ptr_or_err(py, result) }
 }
 
-/// Imports a module, whose code may run.
+/// Imports a module, whose code may run. Nobody forks meanwhile: a child would wait for ever for a module that another
+/// thread of its parent was importing.
 pub(super) fn import<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyAny>> {
     let name = PyString::new(py, name);
     // SAFETY: attached, and the name is alive; the result is a new reference or NULL with an exception.
-    unsafe { owned(py, PyImport_Import(name.as_ptr())) }
+    gate::within(py, || unsafe { owned(py, PyImport_Import(name.as_ptr())) })
 }
 
 /// Hands an exception that has nowhere to go to `sys.unraisablehook`.
@@ -83,8 +86,8 @@ pub(super) fn unraisable(py: Python<'_>, error: PyErr) {
     unsafe { PyErr_WriteUnraisable(std::ptr::null_mut()) }
 }
 
-/// An attribute of a module, looked up once. Whoever looks it up holds nothing meanwhile: importing may let another
-/// thread fork, and a child would wait for ever for a look-up that its parent had begun.
+/// An attribute of a module, looked up once. Whoever looks it up holds no lock meanwhile: a child forked then would wait
+/// for ever for a look-up that its parent had begun.
 pub(super) fn imported<'a>(
     py: Python<'a>,
     known: &'a PyOnceLock<Py<PyAny>>,

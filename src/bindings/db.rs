@@ -52,13 +52,10 @@ impl DB {
         let config = config::read(config, config_file)?;
         runtime::watch_exit(py)?;
         if config.logging == Logging::Debug {
-            runtime::watch(py)?;
             logging::set_up_debug(py)?;
         }
-        if config.queue.journal.is_some() {
-            // What is found in it is sent at once.
-            runtime::watch(py)?;
-        }
+        // What is found in a journal is sent at once.
+        runtime::watch(py)?;
         let open = Arc::new(Open::new(py, config, on_error, false)?);
         if open.channel.logs_debug() {
             for line in opened(open.store.config()) {

@@ -13,7 +13,7 @@ use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::calls::{self, Calls};
-use super::{errors, json, logging};
+use super::{errors, gate, json, logging};
 use crate::config::Logging;
 use crate::message::Failed;
 use crate::process;
@@ -127,14 +127,14 @@ impl Channel {
     /// It stays attached, apart from its waits: making and deleting a thread's state takes a lock of the
     /// interpreter's that a `fork` must not find held, so the gate is held while that happens.
     fn notify(self: Arc<Self>) {
-        let mut gate = Some(logging::enter_gate_detached());
+        let mut gate = Some(gate::enter_detached());
         let attached = Python::try_attach(|py| {
             drop(gate.take());
             while py.detach(|| self.wait_for_work()) {
                 self.log_lines(py);
                 self.make_calls(py);
             }
-            gate = logging::enter_gate(py);
+            gate = gate::enter(py);
         });
         if attached.is_none() {
             wait::lock(&self.state).notifier = false;

@@ -1,92 +1,75 @@
-//! Python's `logging`: one line, the gate that `fork` waits at, and the handler where nobody has set one up.
+//! Python's `logging`: one line, and the handler where nobody has set one up.
+//!
+//! No verb imports the module, and no line does. It takes ten times as long as opening a `DB`; and a child forked
+//! while one of its parent's threads imports a module waits for ever when it needs the same. Until the program has
+//! imported it nobody can have set it up, so that a line goes where logging would write it then.
 
-use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use pyo3::{ffi, intern};
 
 use super::calls::{self, Calls};
-use super::runtime;
+use super::{gate, runtime};
 use crate::queue::Level;
 
-fn logger(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
-    calls::import(py, "logging")?.run_method("getLogger", ("TetherDB",))
-}
-
-/// Held for reading while a line is logged, for writing while a `fork` is under way: a child must not
-/// inherit the lock of a log file's buffer in the hands of a thread that it does not have.
-static LOG_GATE: RwLock<()> = RwLock::new(());
-/// How long `fork` waits for a log handler that does not come back.
-const LOG_GATE_PATIENCE: Duration = Duration::from_secs(1);
-
-thread_local! {
-    /// How many lines this thread is logging, one within the other: a log handler may cause another line.
-    static LOGGING: Cell<u32> = const { Cell::new(0) };
-    /// Held by the forking thread from `before_fork` to `after_fork`.
-    static FORKING: RefCell<Option<RwLockWriteGuard<'static, ()>>> = const { RefCell::new(None) };
-}
-
-/// Waits until no line is being logged, and lets none begin until [`after_fork`]. Called detached.
-pub(super) fn before_fork() {
-    if LOGGING.get() > 0 || FORKING.with_borrow(Option::is_some) {
-        return;
-    }
-    let deadline = Instant::now() + LOG_GATE_PATIENCE;
-    while Instant::now() < deadline {
-        if let Ok(guard) = LOG_GATE.try_write() {
-            FORKING.set(Some(guard));
-            return;
-        }
-        thread::sleep(Duration::from_micros(100));
+/// The module, once the program has imported it to the end. Waits for nobody who is at it.
+pub(super) fn loaded(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
+    // SAFETY: attached; both references are borrowed and nothing runs before the second is made an owned one.
+    let module = unsafe {
+        let modules = ffi::PyImport_GetModuleDict();
+        let found = ffi::PyDict_GetItemWithError(modules, intern!(py, "logging").as_ptr());
+        Bound::from_borrowed_ptr_or_opt(py, found)
+    };
+    match module {
+        // Its last function, made when it has registered what it does at the end of the program.
+        Some(module) if module.some_attribute("captureWarnings")?.is_some() => Ok(Some(module)),
+        _ => Ok(None),
     }
 }
 
-/// The gate opens again, in both processes.
-pub(super) fn after_fork() {
-    FORKING.set(None);
-}
-
-/// Passes the gate, unless this thread is within it already. Not waited for while attached: whoever forks
-/// needs the interpreter.
-pub(super) fn enter_gate(py: Python<'_>) -> Option<RwLockReadGuard<'static, ()>> {
-    if LOGGING.get() > 0 || FORKING.with_borrow(Option::is_some) {
-        return None;
-    }
-    loop {
-        if let Ok(gate) = LOG_GATE.try_read() {
-            return Some(gate);
-        }
-        py.detach(|| thread::sleep(Duration::from_micros(100)));
-    }
+fn logger<'py>(logging: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    logging.run_method("getLogger", ("TetherDB",))
 }
 
 /// One line, in the calling thread.
 pub(super) fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
-    let method = match level {
-        Level::Debug => "debug",
-        Level::Warning => "warning",
-        Level::Error => "error",
-    };
-    let gate = enter_gate(py);
-    if FINISHED.load(Ordering::SeqCst) && !runtime::is_main_thread(py) {
-        return Ok(());
+    // The program may have imported logging since the last verb.
+    runtime::watch(py)?;
+    gate::within(py, || {
+        if FINISHED.load(Ordering::SeqCst) && !runtime::is_main_thread(py) {
+            return Ok(());
+        }
+        let Some(logging) = loaded(py)? else {
+            return last_resort(py, level, text);
+        };
+        let method = match level {
+            Level::Debug => "debug",
+            Level::Warning => "warning",
+            Level::Error => "error",
+        };
+        // As an argument, not as the format: keys and values may hold percent signs.
+        logger(&logging)?.run_method(method, ("%s", text)).map(drop)
+    })
+}
+
+/// What logging does where nobody has set it up: warnings and errors go to `sys.stderr`, as they are.
+fn last_resort(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
+    let stderr = calls::import(py, "sys")?.some_attribute("stderr")?;
+    match stderr {
+        Some(stderr) if !stderr.is_none() && level != Level::Debug => {
+            stderr.run_method("write", (format!("{text}\n"),))?;
+            stderr.run_method("flush", ()).map(drop)
+        }
+        _ => Ok(()),
     }
-    LOGGING.set(LOGGING.get() + 1);
-    // As an argument, not as the format: keys and values may hold percent signs.
-    let logged = logger(py).and_then(|logger| logger.run_method(method, ("%s", text)));
-    LOGGING.set(LOGGING.get() - 1);
-    drop(gate);
-    logged.map(drop)
 }
 
 /// With `debug`: the lines pass, and where nobody has set up logging they go to stderr.
 pub(super) fn set_up_debug(py: Python<'_>) -> PyResult<()> {
-    let logger = logger(py)?;
     let logging = calls::import(py, "logging")?;
+    let logger = logger(&logging)?;
     let debug = logging.attribute("DEBUG")?;
     if !logger.run_method("isEnabledFor", (&debug,))?.is_truthy()? {
         logger.run_method("setLevel", (&debug,))?;
@@ -113,12 +96,7 @@ static FINISHED: AtomicBool = AtomicBool::new(false);
 pub(super) fn finish(py: Python<'_>) {
     FINISHED.store(true, Ordering::SeqCst);
     py.detach(|| {
-        before_fork();
-        after_fork();
+        gate::before_fork();
+        gate::after_fork();
     });
-}
-
-/// Passes the gate before the thread is attached, while its state is made.
-pub(super) fn enter_gate_detached() -> RwLockReadGuard<'static, ()> {
-    LOG_GATE.read().unwrap_or_else(PoisonError::into_inner)
 }

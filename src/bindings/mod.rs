@@ -13,6 +13,7 @@ mod config;
 mod db;
 mod errors;
 mod events;
+mod gate;
 mod handle;
 mod iterator;
 mod json;

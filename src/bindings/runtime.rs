@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyCFunction, PyDict};
 
 use super::calls::{self, Calls};
-use super::{errors, events, logging};
+use super::{errors, events, gate, logging};
 use crate::error::{Error, Kind, Result};
 use crate::wait::{self, Cancel, Interrupt, Wait};
 use crate::{process, store};
@@ -176,7 +176,14 @@ pub(super) fn watch_fork(py: Python<'_>) -> PyResult<()> {
         wrap_pyfunction!(before_fork, py)?,
         wrap_pyfunction!(after_fork_in_parent, py)?,
         wrap_pyfunction!(after_fork_in_child, py)?,
-    )
+    )?;
+    // Waited at before the other gate, in which nobody runs Python code.
+    watch_gate(py)
+}
+
+fn watch_gate(py: Python<'_>) -> PyResult<()> {
+    let open = wrap_pyfunction!(open_gate, py)?;
+    register_at_fork(py, wrap_pyfunction!(close_gate, py)?, open.clone(), open)
 }
 
 /// At the first `DB`: asks Python to tell us of its end.
@@ -185,22 +192,17 @@ pub(super) fn watch_exit(py: Python<'_>) -> PyResult<()> {
     once(&WATCHING, || register_at_exit(py))
 }
 
-/// At the first verb: asks Python to tell us of its end before it tells logging, and of `fork` for the sake of the log.
-///
-/// After `import logging`, for two reasons: so that we are asked before logging shuts down, and so that
-/// our hook before `fork` comes before that of logging, which locks what a line may need. Not before there is
-/// something to tell: importing logging takes ten times as long as opening a `DB`. Where the first verb is called by a
-/// hook of the end itself, [`watch_exit`] has asked in time.
+/// At every verb and every line of the log: once the program has imported logging, asks Python again to tell us of its
+/// end and of `fork`, so as to be told before logging is: we log until the end, when logging shuts down, and
+/// its own hook before `fork` locks what a line on its way may need.
 pub(super) fn watch(py: Python<'_>) -> PyResult<()> {
     static WATCHING: AtomicBool = AtomicBool::new(false);
-    if WATCHING.load(Ordering::Relaxed) {
+    if WATCHING.load(Ordering::Relaxed) || logging::loaded(py)?.is_none() {
         return Ok(());
     }
-    calls::import(py, "logging")?;
     once(&WATCHING, || {
         register_at_exit(py)?;
-        let reopen = wrap_pyfunction!(open_log, py)?;
-        register_at_fork(py, wrap_pyfunction!(close_log, py)?, reopen.clone(), reopen)
+        watch_gate(py)
     })
 }
 
@@ -235,13 +237,13 @@ fn register_at_fork<'py>(
 }
 
 #[pyfunction]
-fn close_log(py: Python<'_>) {
-    py.detach(logging::before_fork);
+fn close_gate(py: Python<'_>) {
+    py.detach(gate::before_fork);
 }
 
 #[pyfunction]
-fn open_log() {
-    logging::after_fork();
+fn open_gate() {
+    gate::after_fork();
 }
 
 #[pyfunction]
