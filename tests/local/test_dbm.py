@@ -246,3 +246,36 @@ def test_their_other_tables_and_triggers_are_left_alone(
     db.write_queue_message("d", "4")
     db.flush()
     assert sorted(key for (key,) in peer.sql("SELECT key FROM Log")) == ["a", "b", "c", "d"]
+
+
+def test_overwriting_leaves_the_row_where_it_is(
+    open_db: Callable[..., DB], open_peer: Callable[..., Peer]
+) -> None:
+    peer = open_peer()
+    peer.sql("CREATE TABLE Log (key, old, new)")
+    log = "INSERT INTO Log VALUES (CAST(new.key AS TEXT), CAST(old.value AS TEXT), CAST(new.value AS TEXT))"
+    peer.sql(f"CREATE TRIGGER log AFTER UPDATE ON Dict BEGIN {log}; END")
+    keys = [f"key-{number:03}" for number in range(150)]  # more than one statement takes
+    db = open_db()
+    db.write_messages(dict.fromkeys(keys, "1"))
+    rows = peer.sql("SELECT rowid, key FROM Dict ORDER BY key")
+    db.write_messages(dict.fromkeys(keys, "2"))
+    db.write_message(keys[0], "3")
+    db.write_queue_message(keys[0], "4")
+    db.flush()
+    assert peer.sql("SELECT rowid, key FROM Dict ORDER BY key") == rows
+    assert db.read_messages(keys) == dict.fromkeys(keys, "2") | {keys[0]: "4"}
+    # A trigger of somebody else's sees an update, where REPLACE would show an insertion.
+    seen = [[key, "1", "2"] for key in keys] + [[keys[0], "2", "3"], [keys[0], "3", "4"]]
+    assert sorted(peer.sql("SELECT * FROM Log")) == sorted(seen)
+
+
+def test_a_table_without_the_constraint_takes_rows(
+    open_db: Callable[..., DB], path: Path, stored: Callable[[], dict[bytes, bytes]]
+) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as sqlite:
+        sqlite.execute("CREATE TABLE Dict (key BLOB NOT NULL, value BLOB NOT NULL)")
+    db = open_db()
+    assert db.write_message("a", "1")
+    assert db.write_messages({"b": "2", "c": "3"}) == 2
+    assert stored() == {b"a": b"1", b"b": b"2", b"c": b"3"}
