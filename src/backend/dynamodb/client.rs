@@ -60,19 +60,18 @@ impl Dynamodb {
     async fn put_batch(&self, messages: &[Message]) -> Result<Failures, Failure> {
         let deadline = self.way.deadline();
         let mut pauses = Way::pauses(deadline);
-        let mut left: Vec<WriteRequest> = messages
-            .iter()
-            .map(write_request)
-            .collect::<Result<_, _>>()
-            .map_err(|cause| broken(&cause))?;
+        // What the service left; `None` before the first answer: all of them.
+        let mut left: Option<Vec<WriteRequest>> = None;
         loop {
             let request = |client: aws_sdk_dynamodb::Client| {
+                let again = left.clone();
+                let items = again.unwrap_or_else(|| messages.iter().map(write_request).collect());
                 let batch = client.batch_write_item();
-                batch.request_items(self.table(), left.clone()).send()
+                batch.request_items(self.table(), items).send()
             };
             let answer = self.way.call(deadline, request).await?.answer;
             let unprocessed = answer.unprocessed_items.unwrap_or_default();
-            left = unprocessed.into_values().flatten().collect();
+            let left = left.insert(unprocessed.into_values().flatten().collect());
             if left.is_empty() {
                 return Ok(Failures::new());
             }
@@ -80,7 +79,7 @@ impl Dynamodb {
                 break;
             }
         }
-        let keys: Vec<&str> = left.iter().filter_map(key_of).collect();
+        let keys: Vec<&str> = left.iter().flatten().filter_map(key_of).collect();
         let throttled = self.throttled("left some items of a batch unprocessed");
         let at_fault = messages
             .iter()
@@ -200,11 +199,14 @@ impl Dynamodb {
     }
 }
 
-fn write_request(message: &Message) -> Result<WriteRequest, BuildError> {
-    let put = PutRequest::builder()
-        .set_item(Some(item::item(message)))
-        .build()?;
-    Ok(WriteRequest::builder().put_request(put).build())
+fn write_request(message: &Message) -> WriteRequest {
+    let put = PutRequest::builder().set_item(Some(item::item(message)));
+    #[expect(
+        clippy::expect_used,
+        reason = "the item is all that the builder asks for"
+    )]
+    let put = put.build().expect("it has an item");
+    WriteRequest::builder().put_request(put).build()
 }
 
 fn key_of(request: &WriteRequest) -> Option<&str> {
