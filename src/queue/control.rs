@@ -21,12 +21,13 @@ pub struct Hold {
 impl Drop for Hold {
     fn drop(&mut self) {
         let mut ledger = wait::lock(&self.lane.ledger);
+        let mut freed = false;
         for &gate in &self.gates {
-            ledger.order.release(gate);
+            freed |= ledger.order.release(gate);
         }
-        let waiting = ledger.order.sendable() > 0;
         drop(ledger);
-        if waiting {
+        // What was ready before, the worker knows of.
+        if freed {
             self.lane.poke();
         }
         self.lane.progress.notify_all();
@@ -304,7 +305,12 @@ impl Lane {
 
     pub(super) fn lock_absorbed(&self) -> crate::sync::MutexGuard<'_, Ledger> {
         let mut ledger = wait::lock(&self.ledger);
-        ledger.absorb(&mut wait::lock(&self.intake));
+        let mut intake = wait::lock(&self.intake);
+        if !intake.incoming.is_empty() {
+            ledger.absorb(&mut intake);
+            // It sleeps until so many are incoming, these among them.
+            self.poke_locked(&mut intake);
+        }
         ledger
     }
 

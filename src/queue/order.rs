@@ -208,13 +208,15 @@ impl Order {
         }
     }
 
-    /// The direct verb has ended, or has given up waiting.
-    pub(super) fn release(&mut self, gate: Gate) {
+    /// The direct verb has ended, or has given up waiting; whether messages may be sent now that stood behind it.
+    pub(super) fn release(&mut self, gate: Gate) -> bool {
+        let ready = self.ready_chains;
         let chain = self.items[gate.0 as usize].chain;
         if let Entry::Gate { released, .. } = &mut self.items[gate.0 as usize].entry {
             *released = true;
         }
         self.advance(chain);
+        self.ready_chains > ready
     }
 
     /// Takes up to `most` messages for one request, in the order of the line; none of a key in flight. Ends at the

@@ -427,6 +427,27 @@ fn a_direct_verb_waits_for_what_is_queued_before_it_and_stops_what_comes_after()
 }
 
 #[test]
+fn a_direct_verb_wakes_the_worker_for_what_it_takes_in_or_held_back_alone() {
+    let bench = Bench::new(config(10), remote(8));
+    let lane = &bench.lane;
+    let hold = || lane.hold(std::iter::once("a"), &Never).unwrap();
+    let woken = || std::mem::take(&mut lock(&lane.intake).poked);
+    bench.put("other", "1");
+    drop(hold());
+    assert!(woken(), "it took in what the worker counts on");
+    assert!(bench.run().is_empty(), "the batch is not full");
+    woken();
+    drop(hold());
+    assert!(!woken(), "nothing has changed for the worker");
+    let held = hold();
+    bench.put("a", "later");
+    assert!(bench.run().is_empty(), "its key is held");
+    woken();
+    drop(held);
+    assert!(woken(), "its key is free");
+}
+
+#[test]
 fn a_direct_verb_does_not_wait_for_ever() {
     let bench = Bench::new(config(10), remote(8));
     bench.put("a", "queued");
