@@ -80,9 +80,9 @@ fn encode_value(value: &Bound<'_, PyAny>, out: &mut String, depth: usize) -> Opt
             return None;
         }
         let size = number.value().abs();
-        // Here ryu spells a float as Python does, and in a third of the time; beyond it writes exponents otherwise.
+        // Here zmij spells a float as Python does, and in a third of the time; beyond it writes exponents otherwise.
         if size == 0.0 || (1e-4..1e16).contains(&size) {
-            out.push_str(ryu::Buffer::new().format_finite(number.value()));
+            out.push_str(zmij::Buffer::new().format_finite(number.value()));
         } else {
             out.push_str(number.repr().ok()?.to_str().ok()?);
         }
@@ -117,7 +117,11 @@ fn is_plain(byte: u8) -> bool {
 fn encode_str(text: &Bound<'_, PyString>, out: &mut String) -> Option<()> {
     let text = text.to_str().ok()?;
     out.push('"');
-    if text.bytes().all(is_plain) {
+    // Without an early end, so that many bytes are looked at in one step.
+    if text
+        .bytes()
+        .fold(true, |plain, byte| plain & is_plain(byte))
+    {
         out.push_str(text);
         out.push('"');
         return Some(());
