@@ -439,11 +439,11 @@ fn a_direct_verb_wakes_the_worker_for_what_it_takes_in_or_held_back_alone() {
     woken();
     drop(hold());
     assert!(!woken(), "nothing has changed for the worker");
-    let held = hold();
+    let direct = hold();
     bench.put("a", "later");
     assert!(bench.run().is_empty(), "its key is held");
     woken();
-    drop(held);
+    drop(direct);
     assert!(woken(), "its key is free");
 }
 
