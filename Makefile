@@ -5,6 +5,8 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 # Compiles the protocol of etcd; it is installed with the development tools.
 export PROTOC := $(CURDIR)/$(BIN)/protoc
+# Released code with symbols: they tell SQLite's instructions from ours, and give functions their names.
+SYMBOLS := $(CURDIR)/target/symbols
 # A second interpreter to test the same wheel on, where there is one; empty: none.
 PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
@@ -14,8 +16,8 @@ WORKERS ?= 4
 SAME_ON_313 := tests/etcd tests/dynamodb $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-313 test-313-ready lint types format dev install bench crash chaos \
-        fuzz clean
+.PHONY: help demo test test-rust test-python test-313 test-313-ready lint types format dev install bench bench-guard \
+        flame crash chaos fuzz clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort | expand -t 16
@@ -66,9 +68,16 @@ dev: $(VENV)/ready  ## Build the module for development into .venv.
 	$(BIN)/maturin develop --quiet
 	@rm -f $(VENV)/installed
 
-bench: $(VENV)/installed  ## Compare with peers; QUICK=1 for a short run.
-	cargo build --release --quiet --example raw_sqlite --example raw_etcd --example raw_dynamodb
-	$(BIN)/python benchmarks/run.py $(if $(QUICK),--quick)
+# The peers have an environment of their own: some of them insist on older versions of what the tests use.
+bench: $(VENV)-bench/installed  ## Compare with peers; QUICK=1: less of all; ONLY="local etcd": a part, see benchmarks/README.md.
+	PROTOC="$(CURDIR)/$(VENV)-bench/bin/protoc" cargo build --release --quiet --example raw_sqlite --example raw_etcd --example raw_dynamodb
+	$(VENV)-bench/bin/python benchmarks/run.py --wheel target/bench/*.whl $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+bench-guard: $(SYMBOLS)/ready  ## Count the instructions of a message and compare with the baseline; needs valgrind.
+	PYTHONPATH="$(SYMBOLS)/site" $(BIN)/python benchmarks/guard.py $(if $(UPDATE),--update)
+
+flame: $(SYMBOLS)/ready  ## Draw the flame graphs of docs/performance; needs perf and inferno.
+	PYTHONPATH="$(SYMBOLS)/site" $(BIN)/python benchmarks/profiles.py
 
 crash: dev  ## The long crash tests of the local file: 200 SIGKILLs and 200 exits in the middle of work.
 	TETHERDB_CRASH_ROUNDS=200 $(BIN)/pytest tests/process -k "kill or exit" --timeout 1800
@@ -87,7 +96,7 @@ fuzz: $(VENV)/ready  ## Fuzz the reader of journals for five minutes; needs carg
 	cd fuzz && cargo +nightly fuzz run journal -- -max_total_time=300
 
 clean:  ## Remove what was built and installed.
-	rm -rf target dist $(VENV) $(VENV)313 .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf target dist $(VENV) $(VENV)313 $(VENV)-bench .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/TetherDB/_tetherdb.*.so
 	find python tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -96,13 +105,13 @@ $(VENV)/ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "TetherDB needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --group dev --group bench
+	$(BIN)/python -m pip install --quiet --group dev --group peers
 	@touch $@
 
 $(VENV)313/ready: pyproject.toml
 	$(PYTHON313) -m venv $(VENV)313
 	$(VENV)313/bin/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(VENV)313/bin/python -m pip install --quiet --group dev --group bench
+	$(VENV)313/bin/python -m pip install --quiet --group dev --group peers
 	@touch $@
 
 # The package as users install it, built for release.
@@ -111,4 +120,26 @@ install: $(VENV)/installed  ## Install the package into .venv as users would, bu
 $(VENV)/installed: $(VENV)/ready $(SOURCES)
 	@echo "Building TetherDB for release (the first time takes a few minutes) ..."
 	CARGO_TARGET_DIR=target $(BIN)/python -m pip install --quiet --force-reinstall --no-deps .
+	@touch $@
+
+$(VENV)-bench/ready: pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "TetherDB needs Python 3.11 or newer; set PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)-bench
+	$(VENV)-bench/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)-bench/bin/python -m pip install --quiet --group bench
+	@touch $@
+
+$(VENV)-bench/installed: $(VENV)-bench/ready $(SOURCES)
+	@echo "Building TetherDB for release (the first time takes a few minutes) ..."
+	@rm -rf target/bench
+	CARGO_TARGET_DIR=target $(VENV)-bench/bin/python -m pip wheel --quiet --no-deps --wheel-dir target/bench .
+	$(VENV)-bench/bin/python -m pip install --quiet --force-reinstall --no-deps target/bench/*.whl
+	@touch $@
+
+$(SYMBOLS)/ready: $(VENV)/ready $(SOURCES)
+	@echo "Building TetherDB for release, with symbols (the first time takes a few minutes) ..."
+	@rm -rf $(SYMBOLS)
+	CARGO_PROFILE_RELEASE_STRIP=none CARGO_PROFILE_RELEASE_DEBUG=line-tables-only \
+	  $(BIN)/maturin build --release --out $(SYMBOLS)/wheel --quiet
+	$(BIN)/python -m pip install --quiet --no-deps --target $(SYMBOLS)/site $(SYMBOLS)/wheel/*.whl
 	@touch $@

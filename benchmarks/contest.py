@@ -1,4 +1,4 @@
-"""The words of the benchmark: a work, who does it, and what TetherDB aims at."""
+"""The words of the benchmark: a work, who does it, on which store, and what TetherDB aims at."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from measure import Task
+
+# The size of most values, as JSON text.
+SMALL = 100
 
 
 @dataclass(frozen=True)
@@ -24,12 +28,29 @@ class Raw:
 
 
 @dataclass(frozen=True)
+class Store:
+    """What is filled before the clock starts, and used by all repetitions."""
+
+    name: str
+    rows: int
+    # Rows in a quick run.
+    quick: int
+    # ``fill(folder, rows, size)``
+    fill: Callable[[Path, int, int], None]
+    size: int = SMALL
+
+
+@dataclass(frozen=True)
 class Contender:
     name: str
     durability: str
     run: Callable[[Task], None] | Raw
     # How much of the work it does, where it would take too long.
     share: float = 1.0
+    # Where it works on another store than the others.
+    store: Store | None = None
+    # A package that is not in every environment.
+    needs: str = ""
 
 
 @dataclass(frozen=True)
@@ -44,6 +65,8 @@ class Target:
     label: str = ""
     # Compares processor time instead of time.
     cpu: bool = False
+    # ``against`` may take ``factor`` times as long at most: it is TetherDB too, with more to carry.
+    at_most: bool = False
 
     @property
     def rivals(self) -> tuple[str, ...]:
@@ -54,16 +77,31 @@ class Target:
 class Workload:
     name: str
     title: str
+    # How many messages; 0: all that are in the store.
     count: int
     quick: int
     contenders: list[Contender]
     targets: list[Target] = field(default_factory=list)
-    # "message": time per message; "seconds", "MiB", "x payload": the value itself.
+    # "message", "page": time for one; "seconds", "MiB", "MB", "x payload": the value itself.
     unit: str = "message"
+    # The names under which `--only` finds it, besides its own.
+    groups: tuple[str, ...] = ()
+    # The size of a value, as JSON text.
+    size: int = SMALL
+    store: Store | None = None
     # What it needs besides files.
     servers: tuple[str, ...] = ()
     # Whether the servers are emptied before, and asked afterwards whether they have got everything.
     writes: bool = False
+    # At most so many, where it takes long or varies little.
+    repetitions: int = 9
+
+    def store_of(self, contender: Contender) -> Store | None:
+        return contender.store or self.store
+
+    def stores(self) -> set[Store]:
+        found = (self.store_of(contender) for contender in self.contenders)
+        return {store for store in found if store}
 
 
 def ours(durability: str, run: Callable[[Task], None]) -> Contender:

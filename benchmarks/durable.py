@@ -1,22 +1,23 @@
 """What is measured of the journal, and of a queue whose server is down: the works, and what TetherDB aims at.
 
-As in ``workloads.py``. Nothing is delivered while the clock runs: the worker waits for a batch that never
+As in ``tasks.py``. Nothing is delivered while the clock runs: the worker waits for a batch that never
 fills.
 """
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
-from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import peers
 from contest import Contender, Target, Workload, expect, ours
-from workloads import SYNC_EACH, SYNC_GROUP, enqueue, in_threads, items
+from footprint import MIB
+from peers_queues import PersistQueue, PersistQueueOfFiles, RawLog
+from records import items
+from tasks import SYNC_EACH, SYNC_GROUP, enqueue, shared_by_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
     from measure import Task
 
 SYNC_INTERVAL = "disk sync within 0.1 s"
+SYNC_100 = "disk sync per 100"
 SYSTEM = "system's memory"
 DEAD = "server down"
 # Nobody listens there.
 NOWHERE = {"host": "127.0.0.1", "port": 1}
-MIB = 1 << 20
 BOUND = 16 * MIB
 LONGEST_DOWN = 10.0
 
@@ -46,38 +47,12 @@ def journaled(sync: str) -> Callable[[Any], peers.Tether]:
     )
 
 
-class RawLog:
-    """The least that can be done: append to a file, and sync it."""
-
-    def __init__(self, folder: Any, *, sync: bool) -> None:
-        self.note = ""
-        file = os.open(folder / "log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        self.close = lambda: os.close(file)
-
-        def append(key: str, value: dict[str, Any]) -> None:
-            os.write(file, f"{key}{dumps(value)}\n".encode())
-            if sync:
-                os.fdatasync(file)
-
-        self.enqueue = append
+def raw_log(folder: Any) -> RawLog:
+    return RawLog(folder, sync=True)
 
 
-def in_16_threads(make: Callable[[Any], Any]) -> Callable[[Task], None]:
-    def run(task: Task) -> None:
-        peer = make(task.folder)
-        put = peer.enqueue
-
-        def body(share: list[tuple[str, dict[str, Any]]], wait: Callable[[], object]) -> None:
-            wait()
-            wait()
-            for key, value in share:
-                put(key, value)
-
-        in_threads(task, body)
-        peer.close()
-        task.note = peer.note
-
-    return run
+def unsynced_log(folder: Any) -> RawLog:
+    return RawLog(folder, sync=False)
 
 
 FILL = """
@@ -85,7 +60,7 @@ import os, sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from durable import journaled
-from workloads import items
+from records import items
 peer = journaled("never")(Path(sys.argv[2]))
 for key, value in items(int(sys.argv[3])):
     peer.enqueue(key, value)
@@ -182,6 +157,7 @@ def processor_with_a_dead_server(task: Task) -> None:
 
 def contenders() -> Iterator[Workload]:
     raw, raw_unsynced = "raw append + fdatasync, 1 thread", "raw append"
+    persist = "persist-queue (SQLiteQueue)"
     yield Workload(
         "journal",
         "enqueue with a journal, 1 thread",
@@ -189,9 +165,11 @@ def contenders() -> Iterator[Workload]:
         1_000,
         [
             ours(SYNC_EACH, enqueue(journaled("always"))),
-            Contender(raw, SYNC_EACH, enqueue(lambda folder: RawLog(folder, sync=True))),
+            Contender(persist, SYNC_EACH, enqueue(PersistQueue)),
+            Contender(raw, SYNC_EACH, enqueue(raw_log)),
         ],
         [Target(0.8, raw)],
+        groups=("journal",),
     )
     yield Workload(
         "journal-threads",
@@ -199,10 +177,12 @@ def contenders() -> Iterator[Workload]:
         16_000,
         4_000,
         [
-            ours(SYNC_GROUP, in_16_threads(journaled("always"))),
-            Contender(raw, SYNC_EACH, enqueue(lambda folder: RawLog(folder, sync=True)), 0.2),
+            ours(SYNC_GROUP, shared_by_threads(journaled("always"), "enqueue")),
+            Contender(f"{persist}, 16 threads", SYNC_EACH, shared_by_threads(PersistQueue, "enqueue"), 0.1),
+            Contender(raw, SYNC_EACH, enqueue(raw_log), 0.2),
         ],
         [Target(8, raw)],
+        groups=("journal",),
     )
     yield Workload(
         "journal-interval",
@@ -211,9 +191,11 @@ def contenders() -> Iterator[Workload]:
         50_000,
         [
             ours(SYNC_INTERVAL, enqueue(journaled("interval"))),
-            Contender(raw_unsynced, SYSTEM, enqueue(lambda folder: RawLog(folder, sync=False))),
+            Contender("persist-queue (Queue of files)", SYNC_100, enqueue(PersistQueueOfFiles), 0.02),
+            Contender(raw_unsynced, SYSTEM, enqueue(unsynced_log)),
         ],
         [Target(2e-6)],
+        groups=("journal",),
     )
     yield Workload(
         "journal-recovery",
@@ -223,6 +205,8 @@ def contenders() -> Iterator[Workload]:
         [ours("", recover)],
         [Target(2.0)],
         "seconds",
+        groups=("journal",),
+        repetitions=5,
     )
     yield Workload(
         "enqueue-down",
@@ -231,6 +215,7 @@ def contenders() -> Iterator[Workload]:
         50_000,
         [ours(DEAD, enqueue_to_the_dead)],
         [Target(0.5e-6)],
+        groups=("queue",),
     )
     yield Workload(
         "memory-down",
@@ -240,6 +225,8 @@ def contenders() -> Iterator[Workload]:
         [ours(DEAD, memory_with_a_dead_server)],
         [Target(1.5 * BOUND / MIB + 32)],
         "MiB",
+        groups=("queue", "footprint"),
+        repetitions=3,
     )
     yield Workload(
         "cpu-down",
@@ -249,4 +236,6 @@ def contenders() -> Iterator[Workload]:
         [ours(DEAD, processor_with_a_dead_server)],
         [Target(1.0)],
         "% of a core",
+        groups=("queue", "footprint"),
+        repetitions=3,
     )

@@ -1,7 +1,6 @@
 """One measurement is one fresh process: its peak memory and its processor time are its own.
 
-As a program, this is that process: ``measure.py WORK CONTENDER COUNT ROWS FOLDER STORE ADDRESSES`` prints
-what it took.
+As a program, this is that process: ``measure.py WORK CONTENDER TASK`` does the task and prints what it took.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from contest import Raw
+from contest import SMALL, Raw
 from works import WORKLOADS
 
 if TYPE_CHECKING:
@@ -34,14 +33,18 @@ class Task:
     """One contender's work, and what it took."""
 
     count: int
+    # Of the store, or on the server; and the size of a value, as JSON text.
     rows: int
+    size: int
     folder: Path
+    # The folder with what is there before the clock starts.
     store: Path
     # Where the servers are, by their names.
     addresses: dict[str, str]
+    wheel: Path | None
     seconds: float = 0.0
     cpu_seconds: float | None = None
-    peak_bytes: float = 0
+    peak_bytes: float | None = 0
     # What is compared, where that is not the time per message.
     value: float | None = None
     note: str = ""
@@ -91,33 +94,46 @@ def _status(name: str) -> int:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a run has its things: an empty folder, the store to read, the servers, the raw programs."""
+    """Where a run has its things."""
 
+    # Empty for each measurement.
     folder: Path
-    store: Path
+    # The filled stores, a folder each.
+    stores: Path
     addresses: dict[str, str]
+    # The folder of the raw programs.
     raw: Path
+    wheel: Path | None
+
+    def store(self, work: Workload, contender: Contender) -> Path:
+        store = work.store_of(contender)
+        return self.stores / store.name if store else self.folder
 
 
 def measure(work: Workload, contender: Contender, count: int, rows: int, place: Place) -> dict[str, Any]:
     """Has a fresh process do the work; gives what it took, with ``value`` being what is compared."""
-    folder = place.folder
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir()
+    shutil.rmtree(place.folder, ignore_errors=True)
+    place.folder.mkdir()
     count = max(1, round(count * contender.share))
     run = contender.run
     if isinstance(run, Raw):
-        command = [str(place.raw / run.program), run.work, str(count)]
-        if run.server:
-            command += [str(rows), place.addresses[run.server], *run.more]
-        else:
-            file = place.store if run.work in ("lookup", "lookup-many", "scan") else folder
-            command.append(str(file / "store"))
+        command = raw_command(work, contender, run, count, rows, place)
     else:
-        command = [sys.executable, __file__, work.name, contender.name]
-        command += map(str, (count, rows, folder, place.store, json.dumps(place.addresses)))
-    answer = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
-    shutil.rmtree(folder, ignore_errors=True)
+        task = {
+            "count": count,
+            "rows": rows,
+            "size": work.size,
+            "folder": str(place.folder),
+            "store": str(place.store(work, contender)),
+            "addresses": place.addresses,
+            "wheel": place.wheel and str(place.wheel),
+        }
+        command = [sys.executable, __file__, work.name, contender.name, json.dumps(task)]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST)
+    except subprocess.TimeoutExpired as late:
+        raise RuntimeError(f"{work.title}, {contender.name}: not done after {LONGEST:g} s") from late
+    shutil.rmtree(place.folder, ignore_errors=True)
     if answer.returncode or answer.stderr:
         what = f"exit code {answer.returncode}\n{answer.stderr.strip()}"
         raise RuntimeError(f"{work.title}, {contender.name}: {what}")
@@ -127,10 +143,22 @@ def measure(work: Workload, contender: Contender, count: int, rows: int, place: 
     return result
 
 
+def raw_command(
+    work: Workload, contender: Contender, run: Raw, count: int, rows: int, place: Place
+) -> list[str]:
+    command = [str(place.raw / run.program), run.work, str(count)]
+    if run.server:
+        return [*command, str(rows), place.addresses[run.server], *run.more]
+    command.append(str(place.store(work, contender) / "store"))
+    return command if work.size == SMALL else [*command, str(work.size)]
+
+
 def main() -> None:
-    name, contender_name, count, rows, folder, store, addresses = sys.argv[1:]
+    name, contender_name, told = sys.argv[1:]
     contender = next(c for c in WORKLOADS[name].contenders if c.name == contender_name)
-    task = Task(int(count), int(rows), Path(folder), Path(store), json.loads(addresses))
+    given = json.loads(told)
+    paths = {name: Path(given[name]) for name in ("folder", "store", "wheel") if given[name]}
+    task = Task(**(given | paths))
     assert not isinstance(contender.run, Raw)
     contender.run(task)
     fields = ("count", "seconds", "cpu_seconds", "peak_bytes", "value", "note")

@@ -1,4 +1,5 @@
-"""The stores that are compared, one class each, used as their own documentation advises.
+"""The stores that are compared, one class each, used as their own documentation advises: TetherDB, those of
+the standard library, and lmdb. More of them are in ``peers_stores.py``, queues in ``peers_queues.py``.
 
 All have the same few methods, as far as a benchmark asks for them:
 ``write(key, value)`` (durable when it returns), ``write_all(items)``, ``read(key)``, ``read_all(keys)``,
@@ -8,10 +9,8 @@ All have the same few methods, as far as a benchmark asks for them:
 from __future__ import annotations
 
 import dbm
-import queue
 import sqlite3
 import sys
-import threading
 from contextlib import closing
 from itertools import islice
 from json import dumps, loads
@@ -189,58 +188,3 @@ class Lmdb:
         with self.env.begin() as transaction, transaction.cursor() as cursor:
             for key, value in cursor:
                 yield key.decode(), loads(value.decode())
-
-
-class PlainQueue:
-    """``queue.Queue`` and ``json.dumps`` in the caller, nobody at the other end."""
-
-    note = ""
-
-    def __init__(self, _folder: Path) -> None:
-        self.queue: queue.Queue[tuple[str, str] | None] = queue.Queue()
-        put = self.queue.put
-
-        def enqueue(key: str, value: dict[str, Any]) -> None:
-            put((key, dumps(value)))
-
-        self.enqueue = enqueue
-
-    def close(self) -> None:
-        pass
-
-
-class HandMadeQueue(PlainQueue):
-    """The same with a thread at the other end that writes what has come with ``executemany``."""
-
-    MOST = 10_000
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.store = Sqlite3(folder)
-        self.note = self.store.note
-        self.thread = threading.Thread(target=self._deliver)
-        self.thread.start()
-
-    def _deliver(self) -> None:
-        get, get_nowait = self.queue.get, self.queue.get_nowait
-        while (first := get()) is not None:
-            batch = [first]
-            try:
-                while len(batch) < self.MOST and (message := get_nowait()) is not None:
-                    batch.append(message)
-                last = len(batch) < self.MOST
-            except queue.Empty:
-                last = False
-            with self.store.cx as cx:
-                cx.executemany(REPLACE, ((key.encode(), text.encode()) for key, text in batch))
-            if last:
-                return
-
-    def flush(self) -> None:
-        self.queue.put(None)
-        self.thread.join()
-
-    def close(self) -> None:
-        if self.thread.is_alive():
-            self.flush()
-        self.store.close()

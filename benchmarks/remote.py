@@ -1,6 +1,6 @@
 """What is measured across a network: the works, who does each of them, and what TetherDB aims at.
 
-As in ``workloads.py``; every contender has its connection, by one request, before the clock starts.
+As in ``tasks.py``; every contender has its connection, by one request, before the clock starts.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import remote_peers
 from contest import Contender, Raw, Target, Workload, expect, ours
-from workloads import FIRST_ID, MEMORY, READS, in_bare_python, items, record
+from footprint import in_bare_python
+from records import FIRST_ID, items, record
+from tasks import MEMORY, READS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,7 +25,7 @@ QUICK_ROWS = 500
 SYNC_SERVER = "server: disk sync"
 FIRST = f"{remote_peers.WRITTEN}first"
 BATCH_WRITER = "boto3 batch_writer"
-IN_FLIGHT = (1, 2, 4, 8, 16)
+LIMITS_IN_FLIGHT = (1, 2, 4, 8, 16)
 
 
 def read_key(at: int) -> str:
@@ -46,6 +48,10 @@ def boto3(table: str = remote_peers.WRITTEN_TABLE) -> Callable[[Task], remote_pe
     return lambda task: remote_peers.Boto3(task.addresses, table)
 
 
+def aioboto3(table: str = remote_peers.WRITTEN_TABLE) -> Callable[[Task], remote_peers.AioBoto3]:
+    return lambda task: remote_peers.AioBoto3(task.addresses, table)
+
+
 def deliver(make: Callable[[Task], Any]) -> Callable[[Task], None]:
     """Hands messages over and waits until the server has answered for all."""
 
@@ -64,13 +70,16 @@ def deliver(make: Callable[[Task], Any]) -> Callable[[Task], None]:
     return run
 
 
-def write_all(make: Callable[[Task], Any]) -> Callable[[Task], None]:
+def write_all(make: Callable[[Task], Any], verb: str = "write_all") -> Callable[[Task], None]:
+    """Hands all over in one call."""
+
     def run(task: Task) -> None:
         work = items(task.count)
         peer = make(task)
         peer.write(FIRST, {})
+        write = getattr(peer, verb)
         with task.timed():
-            peer.write_all(work)
+            write(work)
         peer.close()
         task.note = peer.note
 
@@ -101,6 +110,22 @@ def read_each(make: Callable[[Task], Any]) -> Callable[[Task], None]:
         with task.timed():
             for key in keys:
                 read(key)
+        peer.close()
+        task.note = peer.note
+
+    return run
+
+
+def read_together(make: Callable[[Task], Any]) -> Callable[[Task], None]:
+    """Reads one by one, many at a time."""
+
+    def run(task: Task) -> None:
+        keys = [read_key(at * 61_803 % task.rows) for at in range(task.count)]
+        peer = make(task)
+        expect(peer.read_together([read_key(1)]) == [record(1)], "a wrong value was read")
+        with task.timed():
+            found = peer.read_together(keys)
+        expect(len(found) == task.count, "not all keys were read")
         peer.close()
         task.note = peer.note
 
@@ -165,6 +190,7 @@ def contenders() -> Iterator[Workload]:
         ],
         [Target(20, both_imports)],
         "seconds",
+        groups=("footprint",),
     )
     yield Workload(
         "rest-remote",
@@ -177,6 +203,7 @@ def contenders() -> Iterator[Workload]:
         ],
         [Target(40)],
         "MiB",
+        groups=("footprint",),
         servers=("etcd", "dynamodb"),
     )
 
@@ -203,6 +230,7 @@ def etcd_contenders() -> Iterator[Workload]:
             *(Contender(name, SYNC_SERVER, limit(work)) for work, name in limits.items()),
         ],
         [Target(100, put_loop), Target(0.85, tuple(limits.values()), raw)],
+        groups=("etcd",),
         servers=("etcd",),
         writes=True,
     )
@@ -217,6 +245,7 @@ def etcd_contenders() -> Iterator[Workload]:
             Contender(raw, SYNC_SERVER, limit("put")),
         ],
         [Target(2, put)],
+        groups=("etcd",),
         servers=("etcd",),
         writes=True,
     )
@@ -231,15 +260,17 @@ def etcd_contenders() -> Iterator[Workload]:
             Contender(raw, READS, limit("get")),
         ],
         [Target(2, get)],
+        groups=("etcd",),
         servers=("etcd",),
     )
 
 
 def dynamodb_contenders() -> Iterator[Workload]:
     put_loop, put, get = "boto3, put_item loop", "boto3 put_item", "boto3 get_item"
+    aio = f"{remote_peers.IN_FLIGHT} in flight"
     raw = "raw limit (aws-sdk in Rust)"
     written, read = remote_peers.WRITTEN_TABLE, remote_peers.READ_TABLE
-    limits = {number: f"{raw}, {number} in flight" for number in IN_FLIGHT}
+    limits = {number: f"{raw}, {number} in flight" for number in LIMITS_IN_FLIGHT}
 
     def limit(work: str, table: str = written) -> Raw:
         return Raw(work, "raw_dynamodb", "dynamodb", (table,))
@@ -253,6 +284,14 @@ def dynamodb_contenders() -> Iterator[Workload]:
             ours(MEMORY, deliver(tether("dynamodb", size=25))),
             Contender(BATCH_WRITER, MEMORY, write_all(boto3())),
             Contender(put_loop, MEMORY, write_each(boto3()), 0.1),
+            Contender("aioboto3 batch_writer", MEMORY, write_all(aioboto3()), needs="aioboto3"),
+            Contender(
+                f"aioboto3 put_item, {aio}",
+                MEMORY,
+                write_all(aioboto3(), "write_together"),
+                0.3,
+                needs="aioboto3",
+            ),
             *(Contender(name, MEMORY, limit(f"batches-{number}")) for number, name in limits.items()),
         ],
         [
@@ -261,6 +300,7 @@ def dynamodb_contenders() -> Iterator[Workload]:
             Target(0.85, tuple(limits.values()), raw),
             Target(5, BATCH_WRITER, cpu=True),
         ],
+        groups=("dynamodb",),
         servers=("dynamodb",),
         writes=True,
     )
@@ -272,9 +312,11 @@ def dynamodb_contenders() -> Iterator[Workload]:
         [
             ours(MEMORY, write_each(tether("dynamodb"))),
             Contender(put, MEMORY, write_each(boto3())),
+            Contender("aioboto3 put_item", MEMORY, write_each(aioboto3()), needs="aioboto3"),
             Contender(raw, MEMORY, limit("put")),
         ],
         [Target(2, put)],
+        groups=("dynamodb",),
         servers=("dynamodb",),
         writes=True,
     )
@@ -286,8 +328,10 @@ def dynamodb_contenders() -> Iterator[Workload]:
         [
             ours(READS, read_each(tether("dynamodb", table=read))),
             Contender(get, READS, read_each(boto3(read))),
+            Contender(f"aioboto3 get_item, {aio}", READS, read_together(aioboto3(read)), needs="aioboto3"),
             Contender(raw, READS, limit("get", read)),
         ],
         [Target(2, get)],
+        groups=("dynamodb",),
         servers=("dynamodb",),
     )

@@ -6,13 +6,15 @@ stores only text gets it from ``json.dumps``.
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from functools import partial
 from importlib.metadata import version
 from json import dumps, loads
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
 # What is written lies beside what is read: tables in DynamoDB, prefixes in etcd.
@@ -20,6 +22,8 @@ WRITTEN_TABLE = "written"
 READ_TABLE = "read"
 WRITTEN = "user:"
 READ = "read:"
+# Requests of aioboto3 at a time: more do not make it faster, since one thread does all.
+IN_FLIGHT = 16
 
 
 def configuration(
@@ -104,3 +108,60 @@ class Boto3:
         with self.table.batch_writer() as batch:
             for key, value in items:
                 batch.put_item(Item={"key": key, "value": dumps(value)})
+
+
+class AioBoto3:
+    """``aioboto3``: a table of its resource, whose pool has a connection for each request in flight."""
+
+    def __init__(self, addresses: dict[str, str], table: str = WRITTEN_TABLE) -> None:
+        import aioboto3
+        from aiobotocore.config import AioConfig
+
+        self.note = f"aioboto3 {version('aioboto3')}"
+        self.runner = asyncio.Runner()
+        self.stack = AsyncExitStack()
+        config = AioConfig(max_pool_connections=IN_FLIGHT)
+        resource = aioboto3.Session().resource("dynamodb", endpoint_url=addresses["dynamodb"], config=config)
+
+        async def open_table() -> Any:
+            return await (await self.stack.enter_async_context(resource)).Table(table)
+
+        self.table = self.runner.run(open_table())
+
+    async def _put(self, item: tuple[str, dict[str, Any]]) -> None:
+        key, value = item
+        await self.table.put_item(Item={"key": key, "value": dumps(value)})
+
+    async def _get(self, key: str) -> dict[str, Any]:
+        found = await self.table.get_item(Key={"key": key}, ConsistentRead=True)
+        return loads(found["Item"]["value"])
+
+    async def _together(self, do: Callable[[Any], Awaitable[Any]], each: Iterable[Any]) -> list[Any]:
+        limit = asyncio.Semaphore(IN_FLIGHT)
+
+        async def one(what: Any) -> Any:
+            async with limit:
+                return await do(what)
+
+        return await asyncio.gather(*(one(what) for what in each))
+
+    async def _put_all(self, items: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        async with self.table.batch_writer() as batch:
+            for key, value in items:
+                await batch.put_item(Item={"key": key, "value": dumps(value)})
+
+    def write(self, key: str, value: dict[str, Any]) -> None:
+        self.runner.run(self._put((key, value)))
+
+    def write_all(self, items: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        self.runner.run(self._put_all(items))
+
+    def write_together(self, items: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        self.runner.run(self._together(self._put, items))
+
+    def read_together(self, keys: Iterable[str]) -> list[dict[str, Any]]:
+        return self.runner.run(self._together(self._get, keys))
+
+    def close(self) -> None:
+        self.runner.run(self.stack.aclose())
+        self.runner.close()

@@ -34,7 +34,7 @@ class Row:
 
 @dataclass
 class Section:
-    """One work: TetherDB first, then the others."""
+    """One work: TetherDB first, then the others (on a large file: TetherDB on it, too)."""
 
     work: Workload
     rows: list[Row]
@@ -50,7 +50,8 @@ class Section:
     def verdict(self, target: Target) -> tuple[str, str, bool | None]:
         """What is aimed at, what was measured, and whether it is met."""
         if target.rivals:
-            aim = f"≥ {target.factor:g} x {target.label or target.rivals[0]}"
+            sign = "≤" if target.at_most else "≥"
+            aim = f"{sign} {target.factor:g} x {target.label or target.rivals[0]}"
             if target.cpu:
                 aim += ", in CPU"
             ratios = {
@@ -65,7 +66,8 @@ class Section:
             measured = f"{ratios[best]:.3g} x"
             if len(target.rivals) > 1:
                 measured += f" ({best.removeprefix(target.label).lstrip(', ')})"
-            return aim, measured, ratios[best] >= target.factor
+            met = ratios[best] <= target.factor if target.at_most else ratios[best] >= target.factor
+            return aim, measured, met
         value = self.rows[0].middle()
         if value is None:
             return f"≤ {shown(target.factor, self.work.unit)}", "not measured", None
@@ -103,8 +105,8 @@ def shown(value: float | None, unit: str) -> str:
     """A value as people read it."""
     if value is None:
         return ""
-    if unit == "MiB":
-        return f"{value:.1f} MiB"
+    if unit in ("MiB", "MB"):
+        return f"{value:.1f} {unit}"
     if unit == "x payload":
         return f"{value:.2f} x"
     if unit.startswith("%"):

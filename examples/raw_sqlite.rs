@@ -1,6 +1,7 @@
 //! The raw limit of `make bench`: the same rows through `SQLite` alone, without Python, JSON or a queue.
 //!
-//! `raw_sqlite WORK COUNT FILE` does one work on COUNT rows and prints what it took as one JSON object.
+//! `raw_sqlite WORK COUNT FILE [SIZE]` does one work on COUNT rows and prints what it took as one JSON object. SIZE is
+//! that of a value, 100 bytes by default.
 //! FILE is new for the writing works; for the reading ones it holds the rows that `benchmarks/` puts there.
 //! It is the table of `dbm.sqlite3` in WAL mode with `synchronous = FULL`, as everywhere in the benchmark.
 
@@ -12,7 +13,8 @@ use rusqlite::{Connection, params, params_from_iter};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-const USAGE: &str = "usage: raw_sqlite commit|bulk|lookup|lookup-many|scan COUNT FILE";
+const USAGE: &str = "usage: raw_sqlite commit|bulk|lookup|lookup-many|scan COUNT FILE [SIZE]";
+const SMALL: &str = "100";
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS Dict (key BLOB UNIQUE NOT NULL, value BLOB NOT NULL)";
 const LOOKUP: &str = "SELECT value FROM Dict WHERE key = ?";
@@ -24,10 +26,13 @@ const SNAPSHOT: usize = 1_000;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [work, count, file] = arguments.as_slice() else {
-        return Err(USAGE.into());
+    let (work, count, file, size) = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..]
+    {
+        [work, count, file] => (work, count, file, SMALL),
+        [work, count, file, size] => (work, count, file, size),
+        _ => return Err(USAGE.into()),
     };
-    let count: usize = count.parse()?;
+    let (count, size): (usize, usize) = (count.parse()?, size.parse()?);
     let connection = Connection::open(file)?;
     // The page cache is the one that TetherDB uses.
     connection.execute_batch(
@@ -36,11 +41,10 @@ fn main() -> Result<()> {
     connection.execute_batch(TABLE)?;
     connection.set_prepared_statement_cache_capacity(16);
 
-    let work = work.as_str();
     let mut rows = Vec::new();
     let mut keys = Vec::new();
     if matches!(work, "commit" | "bulk") {
-        rows.extend((0..count).map(|at| (key(at), value(at))));
+        rows.extend((0..count).map(|at| (key(at), value(at, size))));
     }
     if matches!(work, "lookup" | "lookup-many") {
         let stored = stored_rows(&connection)?;
@@ -64,19 +68,21 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The key of row `at`, as `benchmarks/workloads.py` has it.
+/// The key of row `at`, as `benchmarks/records.py` has it.
 fn key(at: usize) -> String {
     format!("user:{}", 10_000_000 + at)
 }
 
-/// The text of row `at`: 100 bytes, as `benchmarks/workloads.py` has it.
-fn value(at: usize) -> String {
+/// The text of row `at`: of 100 bytes as `benchmarks/records.py` has it, filled up to `size`.
+fn value(at: usize, size: usize) -> String {
     let id = 10_000_000 + at;
-    format!(
+    let mut value = format!(
         "{{\"id\": {id}, \"name\": \"user {id}\", \"mail\": \"{at:06}@example.org\", \
          \"active\": true, \"mark\": {}.5}}",
         at % 10
-    )
+    );
+    value.extend(std::iter::repeat_n('.', size.saturating_sub(value.len())));
+    value
 }
 
 /// Visits the rows in an order that has nothing to do with theirs.
