@@ -114,6 +114,7 @@ def measure(work: Workload, contender: Contender, count: int, rows: int, place: 
     """Has a fresh process do the work; gives what it took, with ``value`` being what is compared."""
     shutil.rmtree(place.folder, ignore_errors=True)
     place.folder.mkdir()
+    warm(place.store(work, contender))
     count = max(1, round(count * contender.share))
     run = contender.run
     if isinstance(run, Raw):
@@ -141,6 +142,15 @@ def measure(work: Workload, contender: Contender, count: int, rows: int, place: 
     if result.get("value") is None:
         result["value"] = result["seconds"] / result["count"]
     return result
+
+
+def warm(store: Path) -> None:
+    """Reads what is there, so that the system has it in memory: some take back what has not been used."""
+    for file in store.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as content:
+                while content.read(1 << 20):
+                    pass
 
 
 def raw_command(

@@ -7,7 +7,7 @@
 
 use std::error::Error;
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rusqlite::{Connection, params, params_from_iter};
 
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     let mut rows = Vec::new();
     let mut keys = Vec::new();
     if matches!(work, "commit" | "bulk") {
-        rows.extend((0..count).map(|at| (key(at), value(at, size))));
+        rows = rows_to_write(stored_rows(&connection)?, count, size)?;
     }
     if matches!(work, "lookup" | "lookup-many") {
         let stored = stored_rows(&connection)?;
@@ -90,15 +90,44 @@ fn scattered(at: usize, rows: usize) -> usize {
     at * 61_803 % rows
 }
 
+/// New rows in the order of their keys; or, where the file has rows, other values for some of them, scattered, and in
+/// order within each transaction.
+fn rows_to_write(stored: usize, count: usize, size: usize) -> Result<Vec<(String, String)>> {
+    if stored == 0 {
+        return Ok((0..count).map(|at| (key(at), value(at, size))).collect());
+    }
+    let now = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let salt = usize::try_from(now.as_micros() % 1_000_000)?;
+    let mut rows: Vec<_> = (0..count)
+        .map(|at| {
+            (
+                key(scattered(at, stored)),
+                value((at + salt) % 1_000_000, size),
+            )
+        })
+        .collect();
+    for transaction in rows.chunks_mut(TRANSACTION) {
+        transaction.sort();
+    }
+    Ok(rows)
+}
+
 fn stored_rows(connection: &Connection) -> Result<usize> {
     let rows: i64 = connection.query_row("SELECT count(*) FROM Dict", (), |row| row.get(0))?;
     Ok(usize::try_from(rows)?)
 }
 
+/// What writes so many rows, as TetherDB does.
+fn write(rows: usize) -> String {
+    let places = vec!["(?, ?)"; rows].join(", ");
+    format!(
+        "INSERT INTO Dict (key, value) VALUES {places} ON CONFLICT DO UPDATE SET value = excluded.value"
+    )
+}
+
 /// One durable commit for each row.
 fn commit(connection: &Connection, rows: &[(String, String)]) -> Result<usize> {
-    let mut statement =
-        connection.prepare_cached("REPLACE INTO Dict (key, value) VALUES (?, ?)")?;
+    let mut statement = connection.prepare_cached(&write(1))?;
     for (key, value) in rows {
         statement.execute(params![key.as_bytes(), value.as_bytes()])?;
     }
@@ -110,8 +139,7 @@ fn bulk(connection: &Connection, rows: &[(String, String)]) -> Result<usize> {
     for part in rows.chunks(TRANSACTION) {
         let transaction = connection.unchecked_transaction()?;
         for chunk in part.chunks(ROWS) {
-            let places = vec!["(?, ?)"; chunk.len()].join(", ");
-            let query = format!("REPLACE INTO Dict (key, value) VALUES {places}");
+            let query = write(chunk.len());
             let values = chunk
                 .iter()
                 .flat_map(|(key, value)| [key.as_bytes(), value.as_bytes()]);
