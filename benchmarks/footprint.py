@@ -102,7 +102,6 @@ def size_of_the_wheel(task: Task) -> None:
     assert task.wheel is not None
     task.cpu_seconds = task.peak_bytes = None
     task.value = task.wheel.stat().st_size / MB
-    task.note = task.wheel.name
 
 
 def contenders() -> Iterator[Workload]:

@@ -69,11 +69,12 @@ def sample(path: str) -> str:
                     sys.exit(f"flame: {path} did not begin; the reason is above.")
                 # Releases have no frame pointers, so that stacks are copied, and unwound afterwards.
                 look = ["perf", "record", "--quiet", f"--freq={SAMPLES_A_SECOND}", "--call-graph=dwarf,16384"]
-                look += [threads, str(program.pid), "--", "sleep", str(seconds)]
+                # Named, since perf takes a standard output that is a pipe for the place to write to.
+                look += ["--output=perf.data", threads, str(program.pid), "--", "sleep", str(seconds)]
                 subprocess.run(look, cwd=folder, check=True)
             finally:
                 program.kill()
-        tell = ["perf", "script", "--fields=comm,ip,sym,dso"]
+        tell = ["perf", "script", "--input=perf.data", "--fields=comm,ip,sym,dso"]
         return subprocess.run(tell, cwd=folder, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 

@@ -62,9 +62,12 @@ def items(count: int, size: int = SMALL) -> list[tuple[str, dict[str, Any]]]:
     return [(key(at), record(at, size)) for at in range(count)]
 
 
-def scattered(count: int, rows: int) -> list[int]:
-    """Places in a store of so many rows, in an order that has nothing to do with theirs."""
-    return [at * 61_803 % rows for at in range(count)]
+def scattered(count: int, rows: int, start: int = 0) -> list[int]:
+    """Places in a store of so many rows, in an order that has nothing to do with theirs.
+
+    From another start, they are others.
+    """
+    return [at * 61_803 % rows for at in range(start, start + count)]
 
 
 def scattered_keys(count: int, rows: int) -> list[str]:

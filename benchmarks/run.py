@@ -207,7 +207,7 @@ def versions(sections: list[Section]) -> str:
 
 
 def paths(options: argparse.Namespace) -> tuple[Path, Path]:
-    """Where figures and chart go. Git keeps those of a full run, which the README shows."""
+    """Where figures and chart go. Git keeps those of a full run, which docs/performance.md shows."""
     if options.json:
         return options.json, options.json.with_suffix(".svg")
     full = not (options.only or options.quick or options.count or options.repetitions)

@@ -7,6 +7,7 @@ long at most.
 from __future__ import annotations
 
 import time
+from random import randrange
 from typing import TYPE_CHECKING, Any
 
 import peers
@@ -38,10 +39,13 @@ KNOWN = 1
 def overwrites(task: Task) -> list[tuple[str, dict[str, Any]]]:
     """Keys that are there, so that the file keeps its size for the next repetition; and other values each
     time, since SQLite leaves alone what does not change.
+
+    Each run takes other keys: REPLACE moves what it writes to the end of the table. Whoever wrote or read the
+    same keys afterwards would find them side by side, on a thirtieth of the pages.
     """
     salt = time.time_ns()
     # What the readers look for stays.
-    places = (at if at != KNOWN else 0 for at in scattered(task.count, task.rows))
+    places = (at if at != KNOWN else 0 for at in scattered(task.count, task.rows, randrange(task.rows)))
     return [(key(at), record((at + salt) % VALUES)) for at in places]
 
 

@@ -40,9 +40,13 @@ def figures(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     target = folder / "figures.json"
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--repetitions", "1", "--count", str(COUNT)]
     command += ["--folder", str(folder), "--json", str(target), "--any-disk"]
+    wheel = folder / "tetherdb.whl"
+    wheel.write_bytes(bytes(1000))
+    command += ["--wheel", str(wheel)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=170)
     assert run.returncode == 0, run.stderr
     assert "Targets" in run.stdout
+    assert "<svg" in target.with_suffix(".svg").read_text()
     assert not list(folder.glob("bench-*")), "the stores of the run were left behind"
     written: dict[str, Any] = json.loads(target.read_text())
     return written
@@ -75,6 +79,12 @@ def test_the_works_of_the_contract_are_there(figures: dict[str, Any]) -> None:
         "iterate",
         "full-queue",
         "import",
+        "wheel",
+        "queued-1kb",
+        "read-64kb",
+        "scale-write",
+        "scale-list",
+        "journal",
     }
 
 
