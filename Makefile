@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 # Compiles the protocol of etcd; it is installed with the development tools.
 export PROTOC := $(CURDIR)/$(BIN)/protoc
 # Released code with symbols: they tell SQLite's instructions from ours, and give functions their names.
-SYMBOLS := $(CURDIR)/target/symbols
+SYMBOLS := target/symbols
 # A second interpreter to test the same wheel on, where there is one; empty: none.
 PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
@@ -17,7 +17,7 @@ SAME_ON_313 := tests/etcd tests/dynamodb $(filter-out tests/chaos/test_exit.py t
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-313 test-313-ready lint types format dev install bench bench-guard \
-        flame crash chaos fuzz clean
+        flame crash chaos json fuzz clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort | expand -t 16
@@ -68,16 +68,17 @@ dev: $(VENV)/ready  ## Build the module for development into .venv.
 	$(BIN)/maturin develop --quiet
 	@rm -f $(VENV)/installed
 
+$(VENV)-bench/installed bench: export PROTOC := $(CURDIR)/$(VENV)-bench/bin/protoc
 # The peers have an environment of their own: some of them insist on older versions of what the tests use.
 bench: $(VENV)-bench/installed  ## Compare with peers; QUICK=1: less of all; ONLY="local etcd": a part, see benchmarks/README.md.
-	PROTOC="$(CURDIR)/$(VENV)-bench/bin/protoc" cargo build --release --quiet --example raw_sqlite --example raw_etcd --example raw_dynamodb
+	cargo build --release --quiet --example raw_sqlite --example raw_etcd --example raw_dynamodb
 	$(VENV)-bench/bin/python benchmarks/run.py --wheel target/bench/*.whl $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 bench-guard: $(SYMBOLS)/ready  ## Count the instructions of a message and compare with the baseline; needs valgrind.
-	PYTHONPATH="$(SYMBOLS)/site" $(BIN)/python benchmarks/guard.py $(if $(UPDATE),--update)
+	PYTHONPATH="$(CURDIR)/$(SYMBOLS)/site" $(BIN)/python benchmarks/guard.py $(if $(UPDATE),--update)
 
 flame: $(SYMBOLS)/ready  ## Draw the flame graphs of docs/performance; needs perf and inferno.
-	PYTHONPATH="$(SYMBOLS)/site" $(BIN)/python benchmarks/profiles.py
+	PYTHONPATH="$(CURDIR)/$(SYMBOLS)/site" $(BIN)/python benchmarks/profiles.py
 
 crash: dev  ## The long crash tests of the local file: 200 SIGKILLs and 200 exits in the middle of work.
 	TETHERDB_CRASH_ROUNDS=200 $(BIN)/pytest tests/process -k "kill or exit" --timeout 1800
@@ -91,6 +92,9 @@ chaos: $(if $(PYTHON313),test-313-ready)  ## The chaos suite at length: kills, e
 ifneq ($(PYTHON313),)
 	$(CHAOS) $(VENV)313/bin/pytest -n $(WORKERS) -rP --show-capture=stdout tests/chaos/test_exit.py
 endif
+
+json: dev  ## Compare what is stored with json.dumps, byte for byte, for 100,000 generated values.
+	TETHERDB_JSON_VALUES=100000 $(BIN)/pytest -s tests/contract/test_values_written.py -k great_many --timeout 1800
 
 fuzz: $(VENV)/ready  ## Fuzz the reader of journals for five minutes; needs cargo-fuzz and a nightly toolchain.
 	cd fuzz && cargo +nightly fuzz run journal -- -max_total_time=300

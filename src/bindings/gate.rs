@@ -61,10 +61,15 @@ pub(super) fn enter_detached() -> RwLockReadGuard<'static, ()> {
 
 /// Does `work`, which runs Python code, while nobody forks.
 pub(super) fn within<T>(py: Python<'_>, work: impl FnOnce() -> T) -> T {
-    let gate = enter(py);
+    struct Within;
+    impl Drop for Within {
+        fn drop(&mut self) {
+            WITHIN.set(WITHIN.get() - 1);
+        }
+    }
+    let _gate = enter(py);
     WITHIN.set(WITHIN.get() + 1);
-    let done = work();
-    WITHIN.set(WITHIN.get() - 1);
-    drop(gate);
-    done
+    // Leaves before the gate opens, also by a panic.
+    let _within = Within;
+    work()
 }

@@ -52,7 +52,8 @@ impl Open {
 }
 
 impl DB {
-    /// What is open in this process. Every verb begins here, but for queued writes once a worker is there.
+    /// What is open in this process. Every verb begins here, but for queued writes once a worker is there: see
+    /// [`Self::enqueue`].
     pub(super) fn open(&self, py: Python<'_>) -> PyResult<Arc<Open>> {
         runtime::watch(py)?;
         let Some(open) = self.open.load_full() else {
@@ -186,6 +187,7 @@ impl DB {
         message: Message,
         receipt: Option<queue::Receipt>,
     ) -> PyResult<()> {
+        runtime::watch(py)?;
         // The hot path: a look without taking a share, and no wait.
         let (message, receipt) = match &*self.open.load() {
             Some(open) if open.store.is_ours() && !open.channel.logs_debug() => {

@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use pyo3::exceptions::PyException;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
@@ -22,6 +23,11 @@ pub(super) fn loaded(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
         let found = ffi::PyDict_GetItemWithError(modules, intern!(py, "logging").as_ptr());
         Bound::from_borrowed_ptr_or_opt(py, found)
     };
+    if module.is_none()
+        && let Some(error) = PyErr::take(py)
+    {
+        return Err(error);
+    }
     match module {
         // Its last function, made when it has registered what it does at the end of the program.
         Some(module) if module.some_attribute("captureWarnings")?.is_some() => Ok(Some(module)),
@@ -54,15 +60,24 @@ pub(super) fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
     })
 }
 
-/// What logging does where nobody has set it up: warnings and errors go to `sys.stderr`, as they are.
+/// What logging does where nobody has set it up: warnings and errors go to `sys.stderr`, as they are. As there, a stream
+/// that cannot be written to is no failure of what is logged.
 fn last_resort(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
-    let stderr = calls::import(py, "sys")?.some_attribute("stderr")?;
-    match stderr {
-        Some(stderr) if !stderr.is_none() && level != Level::Debug => {
-            stderr.run_method("write", (format!("{text}\n"),))?;
-            stderr.run_method("flush", ()).map(drop)
+    let write = || {
+        let stderr = calls::import(py, "sys")?.some_attribute("stderr")?;
+        let Some(stderr) = stderr.filter(|stderr| !stderr.is_none() && level != Level::Debug)
+        else {
+            return Ok(());
+        };
+        stderr.run_method("write", (format!("{text}\n"),))?;
+        match stderr.some_attribute("flush")? {
+            Some(flush) => flush.run(()).map(drop),
+            None => Ok(()),
         }
-        _ => Ok(()),
+    };
+    match write() {
+        Err(error) if error.is_instance_of::<PyException>(py) => Ok(()),
+        other => other,
     }
 }
 

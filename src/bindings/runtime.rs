@@ -177,6 +177,8 @@ pub(super) fn watch_fork(py: Python<'_>) -> PyResult<()> {
         wrap_pyfunction!(after_fork_in_parent, py)?,
         wrap_pyfunction!(after_fork_in_child, py)?,
     )?;
+    // Looks for the module now, so that the name it looks for is made before any thread can fork in the middle of it.
+    logging::loaded(py)?;
     // Waited at before the other gate, in which nobody runs Python code.
     watch_gate(py)
 }

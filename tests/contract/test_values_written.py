@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import enum
 import json
+import os
+import random
 from collections import OrderedDict, defaultdict
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
 from TetherDB import DB
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from .backends import Backend
     from .place import Place
@@ -159,6 +162,31 @@ def test_any_dict_is_stored_as_the_text_of_json_dumps(
     page = db.list_keys(20, backend=on)["keys"]
     texts = dict(zip(page, db.list_messages(20, backend=on)["messages"], strict=True))
     assert texts == {str(at): json.dumps(value) for at, value in enumerate(values)}
+
+
+# 100,000 with `make json`.
+MANY = int(os.environ.get("TETHERDB_JSON_VALUES", "2000"))
+
+
+def test_a_great_many_dicts_are_stored_as_the_text_of_json_dumps(tmp_path: Path) -> None:
+    checked = 0
+    with DB({"local": {"filepath": str(tmp_path / "store"), "synchronous": "off"}}) as db:
+
+        @given(values=st.lists(DICTS, min_size=10, max_size=10))
+        @settings(deadline=None, max_examples=100, database=None)
+        def check(values: list[dict[Any, Any]]) -> None:
+            nonlocal checked
+            db.write_messages({str(at): value for at, value in enumerate(values)})
+            assert db.list_messages(10)["messages"] == [json.dumps(value) for value in values]
+            checked += len(values)
+
+        # In turns, since hypothesis keeps all that it has tried in a turn.
+        begin = random.randrange(1 << 32)
+        for turn in range(MANY // 1000):
+            print(f"turn {turn} with seed {begin + turn}")
+            seed(begin + turn)(check)()
+    print(f"{checked} values")
+    assert checked >= MANY // 1000 * 1000
 
 
 @settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -270,6 +270,20 @@ def test_overwriting_leaves_the_row_where_it_is(
     assert sorted(peer.sql("SELECT * FROM Log")) == sorted(seen)
 
 
+def test_a_constraint_of_somebody_elses_swallows_no_write(
+    open_db: Callable[..., DB], open_peer: Callable[..., Peer]
+) -> None:
+    open_peer().sql("CREATE UNIQUE INDEX other ON Dict (value)")
+    db = open_db()
+    assert db.write_message("a", "same")
+    assert db.write_message("b", "same")
+    # As with dbm.sqlite3: the row that stands in the way is replaced.
+    assert dict(db.iter_messages()) == {"b": "same"}
+    db.write_queue_message("c", "same")
+    db.flush()
+    assert dict(db.iter_messages()) == {"c": "same"}
+
+
 def test_a_table_without_the_constraint_takes_rows(
     open_db: Callable[..., DB], path: Path, stored: Callable[[], dict[bytes, bytes]]
 ) -> None:

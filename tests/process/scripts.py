@@ -190,9 +190,9 @@ def count_writes(path: Path) -> None:
     prepare(path)
     with closing(sqlite3.connect(path, isolation_level=None)) as sqlite:
         sqlite.execute("CREATE TABLE Written (key BLOB)")
-        sqlite.execute(
-            "CREATE TRIGGER note AFTER INSERT ON Dict BEGIN INSERT INTO Written VALUES (new.key); END"
-        )
+        note = "ON Dict BEGIN INSERT INTO Written VALUES (new.key); END"
+        sqlite.execute(f"CREATE TRIGGER written AFTER INSERT {note}")
+        sqlite.execute(f"CREATE TRIGGER changed AFTER UPDATE {note}")
 
 
 def writes(path: Path) -> Counter[str]:

@@ -85,7 +85,7 @@ thread.join()
 REFUSED = """
 import sqlite3
 
-db = DB({"local": {"filepath": "store"}, "queue_batch": {"timeout": 0.01}})
+db = DB({"local": {"filepath": "store"}, "queue_batch": {"timeout": 60}})
 db.write_message("key", "value")
 with sqlite3.connect("store") as other:
     refuse = "SELECT RAISE(ABORT, 'by the trigger')"
@@ -117,14 +117,36 @@ assert "logging" not in sys.modules
     assert "by the trigger" in line
 
 
+@pytest.mark.parametrize("stream", ["None", "Broken()"])
+def test_a_line_that_stderr_does_not_take_is_no_failure_of_the_verb(tmp_path: Path, stream: str) -> None:
+    source = f"""
+class Broken:
+    def write(self, text):
+        raise BrokenPipeError(text)
+
+db = DB({{"local": {{"filepath": "missing/folder/store"}}, "errors": "log"}})
+sys.stderr = {stream}
+assert db.write_message("key", "value") is False
+assert "logging" not in sys.modules
+sys.stderr = sys.__stderr__
+"""
+    run(tmp_path, script(tmp_path, "", source)).quiet()
+
+
 def test_lines_reach_a_log_file_set_up_after_the_first_verbs_until_the_end(tmp_path: Path) -> None:
     source = f"""{REFUSED}
+# The worker is there, so that what is queued now takes the shortest way.
+give_up()
 import logging
-logging.basicConfig(filename="log", format="%(levelname)s %(name)s %(message)s")
+# Opened anew, it would be empty.
+logging.basicConfig(filename="log", filemode="w", format="%(levelname)s %(name)s %(message)s")
 # Left to the end of the program, where logging closes its files.
 db.write_queue_message("refused", "value")
 """
-    run(tmp_path, script(tmp_path, "", source)).quiet()
+    with Program(tmp_path, script(tmp_path, "", source)) as program:
+        result = program.finish()
+    assert result.code == 0, result.err
+    assert result.err.count("\n") == 1, "the line of before logging was there"
     log = (tmp_path / "log").read_text()
     assert log.startswith("ERROR TetherDB "), log
     assert "by the trigger" in log

@@ -17,18 +17,28 @@ use crate::process::Inside;
 use crate::wait::Interrupt;
 
 /// Overwriting leaves the row where it is, and the index as it is: half the pages that `REPLACE` writes, which
-/// deletes the row and appends another. The constraint is not named, so that a table without it takes rows too.
-const WRITE: &str =
-    "INSERT INTO Dict (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value";
+/// deletes the row and appends another.
+const UPSERT: &str = "INSERT INTO Dict (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value";
+/// Where another program has made the table without its constraint, or with more of them.
+const REPLACE: &str = "REPLACE INTO Dict (key, value) VALUES (?, ?)";
+/// Whether keys are unique, and nothing else has to be.
+const ONLY_KEYS_ARE_UNIQUE: &str = "
+    SELECT count(*) = 1 AND total(partial = 0 AND columns = 1 AND column = 'key') = 1 FROM (
+        SELECT partial, (SELECT count(*) FROM pragma_index_info(list.name)) AS columns,
+            (SELECT name FROM pragma_index_info(list.name)) AS column
+        FROM pragma_index_list('Dict') AS list WHERE \"unique\"
+    )";
 const READ: &str = "SELECT value FROM Dict WHERE key = ?";
 const UPDATE: &str = "UPDATE Dict SET value = ? WHERE key = ?";
 const DELETE: &str = "DELETE FROM Dict WHERE key = ?";
 /// Rows that one statement writes: beyond a hundred nothing more is gained (measured).
 const ROWS: usize = 100;
-static WRITE_MANY: LazyLock<String> = LazyLock::new(|| {
-    let rows = ["(?, ?)"; ROWS].join(", ");
-    WRITE.replace("(?, ?)", &rows)
-});
+static UPSERT_MANY: LazyLock<String> = LazyLock::new(|| of_many(UPSERT));
+static REPLACE_MANY: LazyLock<String> = LazyLock::new(|| of_many(REPLACE));
+
+fn of_many(statement: &str) -> String {
+    statement.replace("(?, ?)", &["(?, ?)"; ROWS].join(", "))
+}
 
 /// How a connection is opened.
 #[derive(Debug, Clone)]
@@ -57,6 +67,8 @@ pub(super) struct Connection {
     pub(super) path: PathBuf,
     /// The write-ahead log beside the file, once there is one: as long as we are open, it stays the same.
     pub(super) log: Cell<Option<FileId>>,
+    /// Whether it may write with `UPSERT`, see [`Self::look_at_constraints`].
+    pub(super) upserts: Cell<bool>,
     /// The file cannot change, or so we told the library: it never looks again.
     pub(super) immutable: bool,
 }
@@ -67,6 +79,24 @@ impl Connection {
     /// Whether it may serve another verb: the path still leads to its file, and others' changes are seen.
     pub(super) fn is_current(&self) -> bool {
         !self.immutable && file::identify(&self.path) == Some(self.claim.0)
+    }
+
+    /// Decides how to write into a table that is there. Asked of the file, since other programs make it too.
+    pub(super) fn look_at_constraints(&self) -> rusqlite::Result<()> {
+        let only_keys = self
+            .sqlite
+            .query_row(ONLY_KEYS_ARE_UNIQUE, (), |row| row.get(0))?;
+        self.upserts.set(only_keys);
+        Ok(())
+    }
+
+    /// The statements that write a row, and `ROWS` rows.
+    fn writing(&self) -> (&'static str, &'static str) {
+        if self.upserts.get() {
+            (UPSERT, &UPSERT_MANY)
+        } else {
+            (REPLACE, &REPLACE_MANY)
+        }
     }
 
     /// Remembers the log, so that it is known again if the file is replaced.
@@ -148,6 +178,7 @@ impl Connection {
             };
             failure(&self.path, &doing, &cause)
         };
+        let (one, many) = self.writing();
         let mut chunks = messages.chunks_exact(ROWS);
         for chunk in &mut chunks {
             go_on(interrupt)?;
@@ -155,7 +186,7 @@ impl Connection {
                 .iter()
                 .flat_map(|message| [message.key().as_bytes(), message.value().as_bytes()]);
             self.sqlite
-                .prepare_cached(&WRITE_MANY)
+                .prepare_cached(many)
                 .and_then(|mut statement| statement.execute(params_from_iter(values)))
                 .or_else(|cause| {
                     if cause.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
@@ -164,7 +195,7 @@ impl Connection {
                     // The file itself refuses one of them: alone it tells which. All is undone either way.
                     for message in chunk {
                         self.sqlite
-                            .prepare_cached(WRITE)
+                            .prepare_cached(one)
                             .and_then(|mut write| {
                                 write
                                     .execute((message.key().as_bytes(), message.value().as_bytes()))
@@ -179,7 +210,7 @@ impl Connection {
         }
         let mut statement = self
             .sqlite
-            .prepare_cached(WRITE)
+            .prepare_cached(one)
             .map_err(|cause| fail(messages, cause))?;
         for message in chunks.remainder() {
             statement

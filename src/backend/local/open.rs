@@ -52,6 +52,7 @@ impl Connection {
             claim,
             path: path.clone(),
             log: Cell::new(None),
+            upserts: Cell::new(false),
             immutable: false,
         };
         // Where the log's companions may not be created, a file without a log can still be read.
@@ -145,6 +146,7 @@ impl Connection {
                 .query_row("PRAGMA journal_mode = WAL", (), |_| Ok(()))
                 .map_err(fail)?;
             self.sqlite.execute_batch(BUILD_TABLE).map_err(fail)?;
+            self.look_at_constraints().map_err(fail)?;
         }
         Ok(true)
     }
