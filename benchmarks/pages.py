@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from report import rate, shown
+from report import factor, rate, shown
 
 HERE = Path(__file__).resolve().parent
 FIGURES = HERE / "results" / "figures.json"
@@ -25,20 +25,22 @@ def targets(figures: dict[str, Any]) -> list[str]:
 
 def table(figures: dict[str, Any]) -> list[str]:
     lines = [
-        "| work, contender | durability | a message | messages/s | TetherDB better by | CPU a message "
-        "| peak memory |",
-        "|---|---|--:|--:|--:|--:|--:|",
+        "| work, contender | durability | a message | least to most | messages/s | TetherDB better by "
+        "| CPU a message | peak memory |",
+        "|---|---|--:|--:|--:|--:|--:|--:|",
     ]
     for work in figures["works"]:
-        lines.append(f"| **{work['title']}** | | | | | | |")
+        lines.append(f"| **{work['title']}** (`{work['work']}`) | | | | | | | |")
         for at, row in enumerate(work["contenders"]):
             ratio, peak = row["tetherdb_is_better_by"], row["peak_bytes"]
+            values = [run["value"] for run in row["runs"]]
             cells = (
                 row["name"],
                 row["durability"],
                 shown(row["median"], work["unit"]),
+                f"{shown(min(values), work['unit'])} to {shown(max(values), work['unit'])}",
                 rate(row["median"], work["unit"]),
-                f"{ratio:.3g} x" if at and ratio is not None else "",
+                f"{factor(ratio)} x" if at and ratio is not None else "",
                 shown(row["cpu_seconds_per_message"], "message"),
                 "" if peak is None else f"{peak / 2**20:.1f} MiB",
             )

@@ -63,7 +63,7 @@ class Section:
             if not ratios:
                 return aim, "not measured", None
             best = min(ratios, key=ratios.__getitem__)
-            measured = f"{ratios[best]:.3g} x"
+            measured = f"{factor(ratios[best])} x"
             if len(target.rivals) > 1:
                 measured += f" ({best.removeprefix(target.label).lstrip(', ')})"
             met = ratios[best] <= target.factor if target.at_most else ratios[best] >= target.factor
@@ -117,6 +117,11 @@ def shown(value: float | None, unit: str) -> str:
     return f"{value * 1e9:.0f} ns"
 
 
+def factor(value: float) -> str:
+    """A ratio, in three digits."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}".replace(",", " ")
+
+
 def rate(value: float | None, unit: str) -> str:
     if unit != "message" or not value:
         return ""
@@ -164,7 +169,7 @@ def _figures(sections: list[Section]) -> Table:
                 shown(row.middle(), unit),
                 spread(row, unit),
                 rate(row.middle(), unit),
-                "" if first or ratio is None else f"{ratio:.3g} x",
+                "" if first or ratio is None else f"{factor(ratio)} x",
                 shown(row.per_message("cpu_seconds"), "message"),
                 "" if peak is None else f"{peak / 2**20:.1f} MiB",
                 style="cyan" if first else None,
