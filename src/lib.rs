@@ -13,9 +13,11 @@
 pub mod backend;
 pub mod config;
 pub mod error;
+mod executor;
 pub mod message;
 pub mod process;
 pub mod queue;
+pub mod reply;
 pub mod store;
 pub mod sync;
 pub mod wait;

@@ -5,11 +5,13 @@ pub mod etcd;
 pub mod local;
 mod remote;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
-use crate::wait::Interrupt;
+use crate::reply::Reply;
+use crate::wait::{Cancel, Interrupt};
 
 /// What one backend does otherwise than another; the queue and the tests ask here, nobody asks its name.
 #[derive(Debug, Clone, Copy)]
@@ -48,13 +50,59 @@ pub struct Range<'a> {
     pub values: bool,
 }
 
+/// What a direct verb changes. No key is given twice.
+#[derive(Debug, Clone)]
+pub enum Change {
+    /// As [`Backend::write`].
+    Write(Vec<Message>),
+    /// As [`Backend::update`].
+    Update(Message),
+    /// As [`Backend::delete`].
+    Delete(Vec<String>),
+}
+
+/// What came of a [`Change`]: how many keys were written, or existed.
+pub type Changed = usize;
+
+/// What a verb looks at.
+#[derive(Debug)]
+pub enum Look {
+    /// As [`Backend::read`].
+    Read(Vec<String>),
+    /// As [`Backend::list`], with the range's own texts.
+    List {
+        /// [`Range::prefix`]
+        prefix: String,
+        /// [`Range::after`]
+        after: Option<String>,
+        /// [`Range::limit`]
+        limit: usize,
+        /// [`Range::values`]
+        values: bool,
+    },
+    /// As [`Backend::ping`].
+    Ping,
+}
+
+/// What came of a [`Look`].
+#[derive(Debug)]
+pub enum Found {
+    /// Of [`Look::Read`].
+    Texts(Vec<(usize, String)>),
+    /// Of [`Look::List`].
+    Page(Page),
+    /// Of [`Look::Ping`].
+    Pong,
+}
+
 /// What a verb that changes something holds meanwhile, such as its turn on its keys. Dropped when the work has
 /// ended, which may be after its caller was interrupted.
 pub type Turn = Box<dyn Send>;
 
 /// A store of keys and texts.
 ///
-/// Verbs block, and end early when `interrupt` says so. A verb that returned has happened; one that
+/// Verbs block, and end early when `interrupt` says so; [`Self::change`] and [`Self::look`] do the same for callers that
+/// are called back. A verb that returned has happened; one that
 /// failed with [`Kind::Timeout`] may have happened. A read or a list never creates anything.
 pub trait Backend: Send + Sync + 'static {
     /// Which of the three.
@@ -86,6 +134,19 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A round trip.
     fn ping(&self, interrupt: &dyn Interrupt) -> Result<()>;
+
+    /// Begins a change, and answers when it has ended; blocks nowhere. What is cancelled before it has begun never is.
+    /// Changes of one key that are begun one after the other are done in that order.
+    fn change(
+        self: Arc<Self>,
+        change: Change,
+        turn: Turn,
+        cancel: Arc<Cancel>,
+        reply: Reply<Changed>,
+    );
+
+    /// Begins to look, and answers; blocks nowhere.
+    fn look(self: Arc<Self>, look: Look, cancel: Arc<Cancel>, reply: Reply<Found>);
 
     /// Sends one request of the queue and reports each message's outcome to `done`, now or later.
     ///

@@ -1,7 +1,7 @@
 //! Those who wait for the worker: flush, stop, and direct verbs behind a queued message of their key.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::lane::Lane;
 use super::ledger::Ledger;
@@ -14,8 +14,8 @@ use crate::wait::{self, Interrupt, Wait};
 /// The right of a direct verb to act on its keys: nothing older is left before it in the queue, and
 /// nothing newer travels until it is dropped.
 pub struct Hold {
-    lane: Arc<Lane>,
-    gates: Vec<Gate>,
+    pub(super) lane: Arc<Lane>,
+    pub(super) gates: Vec<Gate>,
 }
 
 impl Drop for Hold {
@@ -25,21 +25,22 @@ impl Drop for Hold {
         for &gate in &self.gates {
             freed |= ledger.order.release(gate);
         }
-        drop(ledger);
+        self.lane.announce(ledger);
         // What was ready before, the worker knows of.
         if freed {
             self.lane.poke();
         }
-        self.lane.progress.notify_all();
     }
 }
 
 /// Whoever works on what is kept, and on the journal.
-struct Busy<'a>(&'a Lane);
+struct Busy<'a>(&'a Arc<Lane>);
 
 impl Drop for Busy<'_> {
     fn drop(&mut self) {
-        wait::lock(&self.0.intake).reserved -= 1;
+        let mut intake = wait::lock(&self.0.intake);
+        intake.reserved -= 1;
+        self.0.admit(&mut intake);
     }
 }
 
@@ -82,24 +83,35 @@ impl Lane {
         while !hold.gates.iter().all(|&gate| ledger.order.is_open(gate)) {
             if wait.expired() {
                 drop(ledger);
-                return Err(Error::backend(
-                    Kind::Timeout,
-                    self.backend.name(),
-                    true,
-                    format!(
-                        "key {} waits behind an earlier write of its key that could not be done within {:.1} s{}. \
-                         Nothing was done; see stats() and try again.",
-                        quote(key),
-                        patience.as_secs_f64(),
-                        self.last_error_suffix()
-                    ),
-                ));
+                return Err(self.stands_behind(key, patience));
             }
             ledger = wait.on(&self.progress, ledger, &self.ledger)?;
         }
         drop(ledger);
         self.before_direct(keys, interrupt)?;
         Ok(hold)
+    }
+
+    /// A direct verb has waited for its turn for so long.
+    pub(super) fn stands_behind(&self, key: &str, patience: Duration) -> Error {
+        let text = format!(
+            "key {} waits behind an earlier write of its key that could not be done within {:.1} s{}. \
+             Nothing was done; see stats() and try again.",
+            quote(key),
+            patience.as_secs_f64(),
+            self.last_error_suffix()
+        );
+        Error::backend(Kind::Timeout, self.backend.name(), true, text)
+    }
+
+    /// The time given to a flush has passed.
+    pub(super) fn not_flushed(&self, left: usize) -> Error {
+        let text = format!(
+            "{left} queued message(s) were not delivered in time{}. They are still queued: give it \
+             more time, or see stats().",
+            self.last_error_suffix()
+        );
+        Error::backend(Kind::FlushTimeout, self.backend.name(), true, text)
     }
 
     /// Sends at once what waits for its batch to fill; waits for nothing.
@@ -134,16 +146,7 @@ impl Lane {
             }
             if wait.expired() {
                 drop(ledger);
-                return Err(Error::backend(
-                    Kind::FlushTimeout,
-                    self.backend.name(),
-                    true,
-                    format!(
-                        "{left} queued message(s) were not delivered in time{}. They are still queued: give it \
-                         more time, or see stats().",
-                        self.last_error_suffix()
-                    ),
-                ));
+                return Err(self.not_flushed(left));
             }
             ledger = wait.on(&self.progress, ledger, &self.ledger)?;
         }
@@ -214,7 +217,10 @@ impl Lane {
 
     /// Ends the wait of producers that wait for room, with an error.
     fn release_producers(&self) {
-        wait::lock(&self.intake).stops += 1;
+        let mut intake = wait::lock(&self.intake);
+        intake.stops += 1;
+        self.release_callers(&mut intake);
+        drop(intake);
         self.room.notify_all();
     }
 
@@ -280,7 +286,7 @@ impl Lane {
 
     /// Forgets what was given up; how many. They stay counted as failed. `None`: the journal was closed meanwhile, and
     /// nothing was changed.
-    pub fn drop_failed(&self, interrupt: &dyn Interrupt) -> Result<Option<usize>> {
+    pub fn drop_failed(self: &Arc<Self>, interrupt: &dyn Interrupt) -> Result<Option<usize>> {
         let _busy = self.be_busy();
         let kept = wait::lock(&self.ledger).take_kept();
         let numbers: Vec<_> = kept.iter().filter_map(|kept| kept.number).collect();
@@ -298,7 +304,7 @@ impl Lane {
     }
 
     /// Keeps the journal from being closed by a `stop` that finds nothing to do.
-    fn be_busy(&self) -> Busy<'_> {
+    fn be_busy(self: &Arc<Self>) -> Busy<'_> {
         wait::lock(&self.intake).reserved += 1;
         Busy(self)
     }

@@ -10,6 +10,7 @@ use super::lane::Lane;
 use super::ledger::Kept;
 use crate::error::{Error, Kind, Result};
 use crate::message::{Failed, quote};
+use crate::process;
 use crate::wait::{self, Interrupt};
 
 impl Lane {
@@ -81,7 +82,7 @@ impl Lane {
 
     /// Lets go of the journal, and of what is in it: whoever opens it next has it. Those messages leave the accounts;
     /// how many.
-    pub fn leave(&self) -> usize {
+    pub fn leave(self: &Arc<Self>) -> usize {
         let Some(journal) = self.journal.swap(None) else {
             return 0;
         };
@@ -108,6 +109,9 @@ impl Lane {
                 intake.closing = false;
                 self.poke_locked(&mut intake);
             }
+            self.admit(&mut intake);
+            drop(intake);
+            self.announce(ledger);
             left
         };
         let count = left.len();
@@ -124,8 +128,6 @@ impl Lane {
         for receipt in left.into_iter().filter_map(|waiting| waiting.receipt) {
             receipt.settle(Err(error.clone()));
         }
-        self.progress.notify_all();
-        self.room.notify_all();
         count
     }
 
@@ -136,8 +138,23 @@ impl Lane {
     }
 
     /// Whether something is in the journal that was closed, and nobody has opened it since.
-    pub fn has_left_behind(&self) -> bool {
+    fn has_left_behind(&self) -> bool {
         self.left_behind.load(Ordering::SeqCst)
+    }
+
+    /// Refuses a direct verb that would be overtaken: nobody opens the journal again before the program has ended.
+    pub fn check_left_behind(&self) -> Result<()> {
+        if !(process::exiting() && self.has_left_behind()) {
+            return Ok(());
+        }
+        let text = "the program is ending, and messages queued before are in the journal: whoever opens it next \
+                    would send them over this. Nothing was done.";
+        Err(Error::backend(
+            Kind::Unavailable,
+            self.backend.name(),
+            true,
+            text,
+        ))
     }
 
     /// What a receipt says of a message that stays in the journal.

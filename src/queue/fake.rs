@@ -18,6 +18,23 @@ macro_rules! only_sends {
         fn list(&self, _: Range<'_>, _: &dyn Interrupt) -> Result<Page> {
             unreachable!()
         }
+        fn change(
+            self: Arc<Self>,
+            _: crate::backend::Change,
+            _: Turn,
+            _: Arc<crate::wait::Cancel>,
+            _: crate::reply::Reply<usize>,
+        ) {
+            unreachable!()
+        }
+        fn look(
+            self: Arc<Self>,
+            _: crate::backend::Look,
+            _: Arc<crate::wait::Cancel>,
+            _: crate::reply::Reply<crate::backend::Found>,
+        ) {
+            unreachable!()
+        }
         fn ping(&self, _: &dyn Interrupt) -> Result<()> {
             unreachable!()
         }

@@ -1,10 +1,11 @@
 //! What producers touch: a bounded buffer behind one short lock, and the line of those who wait for room.
 
 use crate::sync::MutexGuard;
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::callers::Producer;
 use super::journal::Number;
 use super::lane::Lane;
 use super::receipt::Receipt;
@@ -45,6 +46,8 @@ pub(super) struct Intake {
     pub(super) bytes: u64,
     /// Producers waiting for room, first come first served.
     pub(super) producers: VecDeque<Ticket>,
+    /// Those of the producers that are called back, by their numbers.
+    pub(super) callers: HashMap<u64, Producer>,
     next_ticket: u64,
     /// Counts `stop`: a producer that waits across one is released with an error.
     pub(super) stops: u64,
@@ -59,6 +62,12 @@ pub(super) struct Intake {
     pub(super) closing: bool,
 }
 
+impl Ticket {
+    pub(super) fn number(self) -> u64 {
+        self.number
+    }
+}
+
 impl Intake {
     /// One more message is accepted and waits.
     pub(super) fn count_in(&mut self, size: usize) {
@@ -68,7 +77,7 @@ impl Intake {
         self.bytes += size as u64;
     }
 
-    fn draw_ticket(&mut self) -> Ticket {
+    pub(super) fn draw_ticket(&mut self) -> Ticket {
         let ticket = Ticket {
             number: self.next_ticket,
             thread: thread::current().id(),
@@ -135,11 +144,17 @@ impl Lane {
         let mut intake = self.make_room(&incoming.message, interrupt)?;
         if self.config.journal.is_none() {
             self.accept(&mut intake, incoming);
-            self.wake_producers(&intake);
+            self.admit(&mut intake);
+            let has_worker = intake.worker.is_some();
+            drop(intake);
+            if !has_worker {
+                // It ended while this call waited for room. As below.
+                let _ = self.ensure_worker();
+            }
             return Ok(true);
         }
         let Some(journal) = self.journal.load_full() else {
-            self.wake_producers(&intake);
+            self.admit(&mut intake);
             return Ok(false);
         };
         let size = incoming.message.size();
@@ -150,7 +165,7 @@ impl Lane {
         let mut intake = wait::lock(&self.intake);
         intake.reserved -= 1;
         intake.reserved_bytes -= size;
-        self.wake_producers(&intake);
+        self.admit(&mut intake);
         incoming.number = appended?;
         if incoming.number.is_none() {
             return Ok(false);
@@ -208,13 +223,13 @@ impl Lane {
         };
         intake.producers.retain(|&other| other != ticket);
         if outcome.is_err() {
-            self.wake_producers(&intake);
+            self.admit(&mut intake);
         }
         outcome.map(|()| intake)
     }
 
     /// The intake, with a worker in charge.
-    fn lock_with_worker(self: &Arc<Self>) -> Result<MutexGuard<'_, Intake>> {
+    pub(super) fn lock_with_worker(self: &Arc<Self>) -> Result<MutexGuard<'_, Intake>> {
         loop {
             self.ensure_worker()?;
             let intake = wait::lock(&self.intake);
@@ -225,14 +240,7 @@ impl Lane {
         }
     }
 
-    /// The next in line may fit too.
-    fn wake_producers(&self, intake: &Intake) {
-        if !intake.producers.is_empty() {
-            self.room.notify_all();
-        }
-    }
-
-    fn check_size(&self, message: &Message) -> Result<()> {
+    pub(super) fn check_size(&self, message: &Message) -> Result<()> {
         let most = self.config.max_pending_bytes.get();
         if message.size() <= most {
             return Ok(());
@@ -250,7 +258,7 @@ impl Lane {
         ))
     }
 
-    fn full(&self, message: &Message, why: &str) -> Error {
+    pub(super) fn full(&self, message: &Message, why: &str) -> Error {
         Error::backend(
             Kind::QueueFull,
             self.backend.name(),
@@ -266,7 +274,12 @@ impl Lane {
     }
 
     /// Whether the message fits, for the producer whose turn it is.
-    fn has_room(&self, intake: &Intake, message: &Message, ticket: Option<Ticket>) -> bool {
+    pub(super) fn has_room(
+        &self,
+        intake: &Intake,
+        message: &Message,
+        ticket: Option<Ticket>,
+    ) -> bool {
         intake
             .producers
             .front()
@@ -277,7 +290,7 @@ impl Lane {
                 <= self.config.max_pending_bytes.get()
     }
 
-    fn accept(&self, intake: &mut Intake, incoming: Incoming) {
+    pub(super) fn accept(&self, intake: &mut Intake, incoming: Incoming) {
         if self.wants_debug {
             self.log_queued(&incoming.message);
         }

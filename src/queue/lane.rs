@@ -119,6 +119,11 @@ impl Lane {
         &*self.backend
     }
 
+    /// As [`Self::backend`], to be kept.
+    pub fn backend_handle(&self) -> Arc<dyn Backend> {
+        Arc::clone(&self.backend)
+    }
+
     /// How long the end of the program may wait for it.
     pub fn exit_timeout(&self) -> Duration {
         self.config.exit_timeout
@@ -255,7 +260,7 @@ impl Lane {
         self.backend.send(messages, done);
     }
 
-    fn settle(&self, tenure: u64, batch: Batch, failures: Failures) {
+    fn settle(self: &Arc<Self>, tenure: u64, batch: Batch, failures: Failures) {
         let now = self.now();
         let mut ledger = wait::lock(&self.ledger);
         if ledger.tenure != tenure {
@@ -268,7 +273,7 @@ impl Lane {
     }
 
     /// Gives up what has waited too long for a backend that is down.
-    pub(super) fn give_up(&self, tenure: u64, batch: Batch, verdict: Verdict) {
+    pub(super) fn give_up(self: &Arc<Self>, tenure: u64, batch: Batch, verdict: Verdict) {
         let ledger = wait::lock(&self.ledger);
         if ledger.tenure != tenure {
             return self.disown(ledger, batch);
@@ -280,15 +285,14 @@ impl Lane {
     fn disown(&self, mut ledger: MutexGuard<'_, Ledger>, batch: Batch) {
         ledger.order.disown(batch);
         let waiting = ledger.order.sendable() > 0;
-        drop(ledger);
+        self.announce(ledger);
         if waiting {
             self.poke();
         }
-        self.progress.notify_all();
     }
 
     fn carry_out<'a>(
-        &'a self,
+        self: &'a Arc<Self>,
         mut ledger: MutexGuard<'a, Ledger>,
         tenure: u64,
         batch: Batch,
@@ -316,19 +320,16 @@ impl Lane {
             let mut intake = wait::lock(&self.intake);
             intake.pending -= count;
             intake.pending_bytes -= bytes;
-            if !intake.producers.is_empty() {
-                self.room.notify_all();
-            }
+            self.admit(&mut intake);
             self.poke_locked(&mut intake);
             drop(intake);
             self.tell(told);
         }
-        drop(ledger);
-        self.progress.notify_all();
+        self.announce(ledger);
     }
 
     /// Gives up everything that is not delivered: what waits, and what travels without an answer.
-    pub(super) fn abandon(&self, error: &Error) {
+    pub(super) fn abandon(self: &Arc<Self>, error: &Error) {
         let mut told = Told::default();
         {
             let mut ledger = wait::lock(&self.ledger);
@@ -353,11 +354,12 @@ impl Lane {
             // A worker that is stuck in the backend finds itself dismissed when it comes back.
             intake.worker = None;
             intake.closing = false;
+            self.admit(&mut intake);
             self.poke_locked(&mut intake);
             drop(intake);
             self.tell(told);
+            self.announce(ledger);
         }
-        self.progress.notify_all();
     }
 
     /// Still under the ledger's lock, so that whoever waits for the ledger finds everything told.

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use super::callers::{Callers, Due};
 use super::intake::Intake;
 use super::journal::{Fates, Number};
 use super::order::{Batch, Order, Outcome, Waiting};
@@ -36,6 +37,8 @@ pub(super) struct Ledger {
     pub(super) requests: usize,
     /// Requests of an older tenure are no longer ours: `stop` has handed their messages back.
     pub(super) tenure: u64,
+    /// Those who wait for a gate or a flush, and are called back.
+    pub(super) callers: Callers,
 }
 
 /// What has become of the messages of one request.
@@ -93,6 +96,7 @@ impl Ledger {
             paused_until: None,
             requests: 0,
             tenure: 0,
+            callers: Callers::default(),
         }
     }
 
@@ -385,9 +389,15 @@ impl Ledger {
 
     /// Everything accepted so far goes at once; gives the round that ends with it.
     pub(super) fn close_round(&mut self) -> u32 {
-        let round = self.last_round();
-        self.due_round = Some(round);
         self.paused_until = None;
+        let mut round = self.last_round();
+        if self.rounds.len() > 1 && self.rounds.back() == Some(&0) {
+            // Nothing has come since the one before was closed.
+            round = round.wrapping_sub(1);
+            self.due_round = Some(round);
+            return round;
+        }
+        self.due_round = Some(round);
         self.rounds.push_back(0);
         self.trim_rounds();
         round
@@ -405,6 +415,20 @@ impl Ledger {
     /// Whether anything waits or travels.
     pub(super) fn is_busy(&self) -> bool {
         self.order.waiting() > 0 || self.requests > 0
+    }
+
+    /// Who is to be told, now that something has been settled or released.
+    pub(super) fn take_due(&mut self) -> Vec<Due> {
+        let mut due = Vec::new();
+        for caller in self.order.take_called() {
+            due.extend(self.callers.open(caller));
+        }
+        if self.callers.has_flushes() {
+            let mut callers = std::mem::take(&mut self.callers);
+            callers.flushed(|round| self.unsettled(round), &mut due);
+            self.callers = callers;
+        }
+        due
     }
 
     pub(super) fn is_urgent(&self) -> bool {

@@ -8,11 +8,13 @@
 //! - [`ledger`]: its accounts.
 //! - [`worker`]: the thread that does it.
 //! - [`control`]: flush, stop, and direct verbs that wait for their turn.
+//! - [`later`]: the same for callers that are called back; [`callers`]: who they are.
 //! - [`journal`]: accepted messages on disk, if that is wanted; [`durable`]: a lane and its journal.
 //! - [`receipt`]: how one message ended, for whoever asked.
 //!
 //! The queue knows a backend by its trait alone.
 
+mod callers;
 mod control;
 mod durable;
 #[cfg(test)]
@@ -22,6 +24,7 @@ mod handshake;
 mod intake;
 pub mod journal;
 mod lane;
+mod later;
 mod ledger;
 mod order;
 #[cfg(test)]

@@ -41,6 +41,8 @@ enum Entry {
         key: Box<str>,
         open: bool,
         released: bool,
+        /// Who is called when it opens.
+        caller: Option<Caller>,
     },
     Free,
 }
@@ -66,6 +68,9 @@ struct Chain {
 /// A direct verb's place in the chain of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Gate(Slot);
+
+/// Whoever waits for gates to open and is called back, by a number of the lane's.
+pub(super) type Caller = u64;
 
 /// The messages of one request, to be settled together. Their places stay theirs until then.
 #[derive(Debug)]
@@ -107,6 +112,8 @@ pub(super) struct Order {
     /// Direct verbs of one key need not wait for each other. Where their work outlives an interrupted caller
     /// they must: it would overtake the next one.
     gates_open_together: bool,
+    /// Whose gates have opened, once for each gate, in that order.
+    called: Vec<Caller>,
 }
 
 impl Order {
@@ -127,6 +134,7 @@ impl Order {
             first_failures: HashMap::new(),
             repeated_keys,
             gates_open_together: repeated_keys,
+            called: Vec::new(),
         }
     }
 
@@ -186,6 +194,7 @@ impl Order {
             key: key.into(),
             open,
             released: false,
+            caller: None,
         });
         self.append(hash, found, item);
         Gate(item)
@@ -197,6 +206,23 @@ impl Order {
             self.items[gate.0 as usize].entry,
             Entry::Gate { open: true, .. }
         )
+    }
+
+    /// Has `caller` called when a gate opens that is not open.
+    pub(super) fn call_back(&mut self, gate: Gate, caller: Caller) {
+        if let Entry::Gate {
+            open: false,
+            caller: called,
+            ..
+        } = &mut self.items[gate.0 as usize].entry
+        {
+            *called = Some(caller);
+        }
+    }
+
+    /// Whose gates have opened since this was asked last.
+    pub(super) fn take_called(&mut self) -> Vec<Caller> {
+        std::mem::take(&mut self.called)
     }
 
     /// Sends the chain of a waiting gate before all others.
@@ -377,6 +403,7 @@ impl Order {
             key: self.key(slot).into(),
             open: true,
             released: false,
+            caller: None,
         };
         match std::mem::replace(&mut self.items[slot as usize].entry, gate) {
             Entry::Message(waiting) => Some(waiting),
@@ -554,10 +581,11 @@ impl Order {
         let mut slot = self.chains[chain_slot as usize].head;
         while slot != NIL {
             let item = &mut self.items[slot as usize];
-            let Entry::Gate { open, .. } = &mut item.entry else {
+            let Entry::Gate { open, caller, .. } = &mut item.entry else {
                 break;
             };
             *open = true;
+            self.called.extend(caller.take());
             slot = item.next;
             if !self.gates_open_together {
                 break;

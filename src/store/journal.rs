@@ -78,6 +78,16 @@ impl Store {
         }
     }
 
+    /// Whether [`Self::try_open_journal`] would have nothing to do. Waits for nobody.
+    pub(super) fn has_open_journal(&self) -> bool {
+        match &*self.journal {
+            Place::None | Place::Parents => true,
+            Place::Ours(place) => place
+                .try_lock()
+                .is_ok_and(|open| open.as_ref().is_some_and(|journal| !journal.is_closing())),
+        }
+    }
+
     fn adopt(&self, journal: &Arc<Journal>, live: Contents) -> Result<()> {
         let mut of_each: Vec<(BackendName, Contents)> =
             BackendName::ALL.map(|name| (name, Vec::new())).into();

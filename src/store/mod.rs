@@ -1,6 +1,7 @@
 //! The store: routes a verb to a backend or to its queue; opens, starts and stops them.
 
 mod journal;
+mod later;
 mod living;
 mod queued;
 
@@ -10,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::backend::local::Local;
-use crate::backend::{Backend, Range, Turn, dynamodb, etcd};
+use crate::backend::{Backend, Page, Range, Turn, dynamodb, etcd};
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Message};
@@ -18,6 +19,7 @@ use crate::process;
 use crate::queue::{Events, Lane, Level, shown};
 use crate::wait::Interrupt;
 use journal::Place;
+pub use later::List;
 pub use living::{close_files, forget_all, stop_all};
 
 /// One open configuration: its backends and their queues.
@@ -30,6 +32,7 @@ pub struct Store {
     /// Something may be open since the last `stop`.
     used: AtomicBool,
     journal: Arc<Place>,
+    turns: later::Turns,
 }
 
 /// One page of a list, in the words of the caller: keys without the bucket asked for.
@@ -75,6 +78,7 @@ impl Store {
                 (Some(_), true) => Place::Parents,
                 (Some(_), false) => Place::Ours(Mutex::new(None)),
             }),
+            turns: later::Turns::default(),
             config,
         });
         living::register(&store);
@@ -124,16 +128,7 @@ impl Store {
             let departures = lane.departures();
             self.try_open_journal(interrupt)?;
             let hold = lane.hold(keys.clone(), interrupt)?;
-            if process::exiting() && lane.has_left_behind() {
-                let text = "the program is ending, and messages queued before are in the journal: whoever opens it next \
-                            would send them over this. Nothing was done.";
-                return Err(Error::backend(
-                    Kind::Unavailable,
-                    lane.backend().name(),
-                    true,
-                    text,
-                ));
-            }
+            lane.check_left_behind()?;
             // A `stop` that ran out of time may have left them in the journal meanwhile: then they come first again.
             if lane.departures() == departures {
                 return Ok(Box::new(hold));
@@ -239,11 +234,7 @@ impl Store {
         values: bool,
         interrupt: &dyn Interrupt,
     ) -> Result<Listing> {
-        let prefix = if bucket.is_empty() {
-            String::new()
-        } else {
-            format!("{bucket}:")
-        };
+        let prefix = prefix_of(bucket);
         let after = start_after.map(|key| format!("{prefix}{key}"));
         if let Some(after) = &after {
             self.check(name, after, 0)?;
@@ -255,21 +246,7 @@ impl Store {
             values,
         };
         let page = self.backend(name)?.list(range, interrupt)?;
-        let mut entries = page.entries;
-        if !prefix.is_empty() {
-            for (key, _) in &mut entries {
-                key.drain(..prefix.len());
-            }
-        }
-        let next_marker = if page.more {
-            entries.last().map(|(key, _)| key.clone())
-        } else {
-            None
-        };
-        Ok(Listing {
-            entries,
-            next_marker,
-        })
+        Ok(listing(page, prefix.len()))
     }
 
     /// How long a round trip takes.
@@ -293,6 +270,29 @@ impl Store {
         if self.events.wants_debug() {
             self.events.log(Level::Debug, text());
         }
+    }
+}
+
+fn prefix_of(bucket: &str) -> String {
+    if bucket.is_empty() {
+        return String::new();
+    }
+    format!("{bucket}:")
+}
+
+/// A page in the words of the caller: `cut` bytes of each key are the bucket's.
+fn listing(page: Page, cut: usize) -> Listing {
+    let mut entries = page.entries;
+    if cut > 0 {
+        for (key, _) in &mut entries {
+            key.drain(..cut);
+        }
+    }
+    let last = entries.last().filter(|_| page.more);
+    let next_marker = last.map(|(key, _)| key.clone());
+    Listing {
+        entries,
+        next_marker,
     }
 }
 

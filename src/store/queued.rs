@@ -171,7 +171,7 @@ impl Store {
         self.report_failed()
     }
 
-    fn report_failed(&self) -> Result<()> {
+    pub(super) fn report_failed(&self) -> Result<()> {
         let mut failed: Vec<Failed> = Vec::new();
         let mut forgotten = 0;
         for lane in &self.lanes {

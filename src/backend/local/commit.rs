@@ -4,13 +4,17 @@
 //! line's work in it, and commits once. Sixteen threads thus cost about one disk sync, not sixteen, and a
 //! single one pays for no thread and no hand-over.
 //!
+//! Callers that are called back stand in the same line. One thread at a time, the driver, is there on behalf of all
+//! of them: it does for the first what every other writer does for itself, and leads when nobody else does.
+//!
 //! Nobody waits while they have the seat: who finds the file locked by another process gives the seat back
 //! and stays in the line. So a signal handler of Python, which runs on top of a waiting call, may use the
 //! same handle: it leads, and brings the call below it along.
 
-use crate::sync::{Condvar, Mutex};
+use crate::sync::{Condvar, Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::client::{Connection, Failure, Settings};
@@ -18,10 +22,12 @@ use super::error;
 use super::pool::Pool;
 use super::work::{Answer, Work};
 use crate::backend::Failures;
-use crate::error::{Error, Result};
-use crate::message::Message;
+use crate::error::{Error, Kind, Result};
+use crate::executor;
+use crate::message::{BackendName, Message};
 use crate::process::{self, Inside};
-use crate::wait::{self, Interrupt, Never, Wait};
+use crate::reply::Reply;
+use crate::wait::{self, Cancel, Interrupt, Never, Wait};
 
 /// Most messages that one transaction takes from the line, so that nobody waits for a very long one.
 const MOST_GROUPED: usize = 20_000;
@@ -31,13 +37,28 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 struct Job {
     work: Work,
-    answer: Mutex<Option<Result<Answer>>>,
-    /// There is an answer, or the seat has become free. Waited for with the lock of `Shared`.
+    caller: Caller,
+    answered: AtomicBool,
+    /// It is answered, or the seat has become free. Waited for with the lock of `Shared`.
     changed: Condvar,
+}
+
+/// Who gets a job's answer.
+enum Caller {
+    /// A thread that waits for it takes it from here.
+    Waits(Mutex<Option<Result<Answer>>>),
+    /// Nobody waits. What is cancelled is not begun.
+    IsCalledBack {
+        reply: Mutex<Option<Reply<Answer>>>,
+        cancel: Arc<Cancel>,
+        begun: Instant,
+    },
 }
 
 struct Shared {
     line: VecDeque<Arc<Job>>,
+    /// There is a driver.
+    driven: bool,
     /// `None`: somebody leads.
     seat: Option<Seat>,
 }
@@ -73,6 +94,7 @@ impl Committer {
             pool,
             shared: Mutex::new(Shared {
                 line: VecDeque::new(),
+                driven: false,
                 seat: Some(Seat::default()),
             }),
         }
@@ -84,24 +106,92 @@ impl Committer {
     /// Those of the file; `Timeout` if another process keeps it locked; `Interrupted`: then it has not
     /// happened.
     pub(super) fn submit(&self, work: Work, interrupt: &dyn Interrupt) -> Result<Answer> {
-        let job = Arc::new(Job {
-            work,
-            answer: Mutex::default(),
-            changed: Condvar::new(),
-        });
-        let deadline = interrupt.begun() + self.busy_timeout;
-        let mut pause = FIRST_PAUSE;
-        let mut wait = Wait::new(None, interrupt);
+        let job = Job::new(work, Caller::Waits(Mutex::default()));
         let mut shared = wait::lock(&self.shared);
         shared.line.push_back(Arc::clone(&job));
+        self.see_through(shared, &job, interrupt.begun(), interrupt);
+        job.take_answer().unwrap_or_else(|| {
+            let text = "a write ended without an answer. Please report this bug.";
+            Err(error::local(
+                Kind::Backend,
+                false,
+                &self.settings.path,
+                text,
+            ))
+        })
+    }
+
+    /// As [`Self::submit`], for a caller that is called back. Blocks nowhere.
+    pub(super) fn submit_later(
+        self: &Arc<Self>,
+        work: Work,
+        cancel: Arc<Cancel>,
+        reply: Reply<Answer>,
+    ) {
+        let runtime = match executor::get(BackendName::Local) {
+            Ok(runtime) => runtime,
+            Err(error) => return reply.give(Err(error)),
+        };
+        let caller = Caller::IsCalledBack {
+            reply: Mutex::new(Some(reply)),
+            cancel,
+            begun: Instant::now(),
+        };
+        let is_driven = {
+            let mut shared = wait::lock(&self.shared);
+            shared.line.push_back(Job::new(work, caller));
+            std::mem::replace(&mut shared.driven, true)
+        };
+        if !is_driven {
+            let committer = Arc::clone(self);
+            runtime.spawn_blocking(move || committer.drive());
+        }
+    }
+
+    /// The driver: sees through the work of those who are called back, one after the other. Whenever it leads it does
+    /// the whole line's, so that this seldom goes round more than once for many.
+    fn drive(&self) {
         loop {
-            if let Some(answer) = wait::lock(&job.answer).take() {
-                return answer;
+            let mut shared = wait::lock(&self.shared);
+            let next = shared.line.iter().find_map(|job| match &job.caller {
+                Caller::IsCalledBack { cancel, begun, .. } => {
+                    Some((Arc::clone(job), Arc::clone(cancel), *begun))
+                }
+                Caller::Waits(_) => None,
+            });
+            let Some((job, cancel, begun)) = next else {
+                shared.driven = false;
+                return;
+            };
+            self.see_through(shared, &job, begun, &*cancel);
+        }
+    }
+
+    /// Returns once a job of the line is answered. Leads whenever the seat is free.
+    fn see_through<'a>(
+        &'a self,
+        mut shared: MutexGuard<'a, Shared>,
+        job: &Arc<Job>,
+        begun: Instant,
+        interrupt: &dyn Interrupt,
+    ) {
+        let deadline = begun + self.busy_timeout;
+        let mut pause = FIRST_PAUSE;
+        let mut wait = Wait::new(None, interrupt);
+        // What is called back leads on behalf of many: what it has begun, it ends.
+        let (is_waited_for, never) = (
+            matches!(job.caller, Caller::Waits(_)),
+            &Never as &dyn Interrupt,
+        );
+        let leading = if is_waited_for { interrupt } else { never };
+        loop {
+            if job.answered.load(Ordering::Acquire) {
+                return;
             }
             let mut slice = wait::SLICE;
             if let Some(mut seat) = shared.seat.take() {
                 drop(shared);
-                let led = self.lead(&mut seat, &job, interrupt);
+                let led = self.lead(&mut seat, job, leading);
                 shared = wait::lock(&self.shared);
                 shared.seat = Some(seat);
                 match led {
@@ -112,8 +202,10 @@ impl Committer {
                         continue;
                     }
                     Led::Busy if Instant::now() >= deadline => {
-                        shared.leave(&job);
-                        return Err(error::busy(&self.settings.path, self.busy_timeout));
+                        shared.leave(job);
+                        drop(shared);
+                        let busy = error::busy(&self.settings.path, self.busy_timeout);
+                        return job.answer(Err(busy), &self.shared);
                     }
                     Led::Busy => {
                         slice = pause;
@@ -125,8 +217,9 @@ impl Committer {
                 Ok(shared) => shared,
                 Err(error) => {
                     let mut shared = wait::lock(&self.shared);
-                    if shared.leave(&job) {
-                        return Err(error);
+                    if shared.leave(job) {
+                        drop(shared);
+                        return job.answer(Err(error), &self.shared);
                     }
                     // It is being committed at this moment: what comes of it must be told.
                     shared
@@ -138,6 +231,7 @@ impl Committer {
     /// Does the work of the line, in one transaction if that goes well. The leader's own job may be left
     /// for the next time, where many stand before it.
     fn lead(&self, seat: &mut Seat, own: &Arc<Job>, interrupt: &dyn Interrupt) -> Led {
+        self.drop_cancelled();
         let (writes, checkpoints) = self.sort_line();
         if writes {
             let inside = process::enter();
@@ -226,6 +320,20 @@ impl Committer {
             !fits
         });
         group
+    }
+
+    /// Takes those out of the line whom nobody waits for any more.
+    fn drop_cancelled(&self) {
+        let mut cancelled = Vec::new();
+        wait::lock(&self.shared).line.retain(|job| {
+            if job.is_cancelled() {
+                cancelled.push(Arc::clone(job));
+            }
+            !job.is_cancelled()
+        });
+        for job in cancelled {
+            job.answer(Err(Error::interrupted()), &self.shared);
+        }
     }
 
     fn take_checkpoints(&self) -> Vec<Arc<Job>> {
@@ -387,6 +495,26 @@ impl Shared {
 }
 
 impl Job {
+    fn new(work: Work, caller: Caller) -> Arc<Self> {
+        Arc::new(Self {
+            work,
+            caller,
+            answered: AtomicBool::new(false),
+            changed: Condvar::new(),
+        })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        matches!(&self.caller, Caller::IsCalledBack { cancel, .. } if cancel.cancelled())
+    }
+
+    fn take_answer(&self) -> Option<Result<Answer>> {
+        match &self.caller {
+            Caller::Waits(answer) => wait::lock(answer).take(),
+            Caller::IsCalledBack { .. } => None,
+        }
+    }
+
     fn is_checkpoint(&self) -> bool {
         matches!(self.work, Work::Checkpoint)
     }
@@ -394,7 +522,16 @@ impl Job {
     /// The waiting writer looks for its answer with the lock of `Shared`, and lets go of that only to wait:
     /// passing through it in between, the call cannot come before the wait.
     fn answer(&self, answer: Result<Answer>, shared: &Mutex<Shared>) {
-        *wait::lock(&self.answer) = Some(answer);
+        match &self.caller {
+            Caller::Waits(slot) => *wait::lock(slot) = Some(answer),
+            Caller::IsCalledBack { reply, .. } => {
+                let reply = wait::lock(reply).take();
+                if let Some(reply) = reply {
+                    reply.give(answer);
+                }
+            }
+        }
+        self.answered.store(true, Ordering::Release);
         drop(wait::lock(shared));
         self.changed.notify_one();
     }

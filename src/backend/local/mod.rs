@@ -22,12 +22,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backend, Capabilities, Completion, Page, Range, Turn};
+use tokio::sync::Semaphore;
+
+use super::{Backend, Capabilities, Change, Changed, Completion, Found, Look, Page, Range, Turn};
 use crate::config::LocalConfig;
 use crate::error::{Error, Kind, Result};
+use crate::executor;
 use crate::message::{BackendName, Limits, Message};
 use crate::process;
-use crate::wait::{Interrupt, Never};
+use crate::reply::Reply;
+use crate::wait::{Cancel, Interrupt, Never};
 use client::Settings;
 use commit::Committer;
 use pool::Pool;
@@ -38,10 +42,15 @@ use work::{Answer, Work};
 /// `SQLITE_MAX_LENGTH`, less what a row needs besides key and value.
 const LARGEST_ITEM: usize = 1_000_000_000 - 100;
 
+/// Reads take microseconds: more threads would only take turns.
+const READERS: usize = 2;
+
 /// See the module. Opens nothing before the first verb, creates nothing before the first write.
 pub struct Local {
-    committer: Committer,
+    committer: Arc<Committer>,
     readers: Readers,
+    /// Of calls that are called back, so many read at once.
+    reading: Arc<Semaphore>,
     pool: Arc<Pool>,
     path: std::path::PathBuf,
     busy_timeout: Duration,
@@ -58,8 +67,13 @@ impl Local {
         let pool = Pool::new(&process::enter());
         let busy_timeout = config.busy_timeout;
         Self {
-            committer: Committer::new(settings.clone(), busy_timeout, Arc::clone(&pool)),
+            committer: Arc::new(Committer::new(
+                settings.clone(),
+                busy_timeout,
+                Arc::clone(&pool),
+            )),
             readers: Readers::new(settings, busy_timeout, Arc::clone(&pool)),
+            reading: Arc::new(Semaphore::new(READERS)),
             pool,
             path: config.path.clone(),
             busy_timeout,
@@ -120,7 +134,7 @@ impl Backend for Local {
         }
         match self.submit(Work::Update(message), interrupt)? {
             Answer::Updated(existed) => Ok(existed),
-            other => Err(self.confused(&other)),
+            other => Err(confused(&self.path, &other)),
         }
     }
 
@@ -130,7 +144,7 @@ impl Backend for Local {
         }
         match self.submit(Work::Delete(keys), interrupt)? {
             Answer::Deleted(count) => Ok(count),
-            other => Err(self.confused(&other)),
+            other => Err(confused(&self.path, &other)),
         }
     }
 
@@ -163,12 +177,73 @@ impl Backend for Local {
         }
     }
 
+    fn change(
+        self: Arc<Self>,
+        change: Change,
+        turn: Turn,
+        cancel: Arc<Cancel>,
+        reply: Reply<Changed>,
+    ) {
+        let (work, none) = match change {
+            Change::Write(messages) => (Work::Write(messages), false),
+            // Changing what is not there must not create a file.
+            Change::Update(message) => (Work::Update(message), self.has_no_file()),
+            Change::Delete(keys) => (Work::Delete(keys), self.has_no_file()),
+        };
+        if none || work.len() == 0 {
+            drop(turn);
+            return reply.give(Ok(0));
+        }
+        let (count, path) = (work.len(), self.path.clone());
+        let answered = Reply::new(move |answer: Result<Answer>| {
+            drop(turn);
+            reply.give(answer.and_then(|answer| match answer {
+                Answer::Written => Ok(count),
+                Answer::Updated(existed) => Ok(usize::from(existed)),
+                Answer::Deleted(count) => Ok(count),
+                other => Err(confused(&path, &other)),
+            }));
+        });
+        self.committer.submit_later(work, cancel, answered);
+    }
+
+    fn look(self: Arc<Self>, look: Look, cancel: Arc<Cancel>, reply: Reply<Found>) {
+        let runtime = match executor::get(BackendName::Local) {
+            Ok(runtime) => runtime,
+            Err(error) => return reply.give(Err(error)),
+        };
+        let reading = Arc::clone(&self.reading);
+        executor::aside(&runtime, reading, move || {
+            if cancel.cancelled() {
+                return reply.give(Err(Error::interrupted()));
+            }
+            reply.give(match look {
+                Look::Read(keys) => self.read(&keys, &*cancel).map(Found::Texts),
+                Look::List {
+                    prefix,
+                    after,
+                    limit,
+                    values,
+                } => {
+                    let range = Range {
+                        prefix: &prefix,
+                        after: after.as_deref(),
+                        limit,
+                        values,
+                    };
+                    self.list(range, &*cancel).map(Found::Page)
+                }
+                Look::Ping => self.ping(&*cancel).map(|()| Found::Pong),
+            });
+        });
+    }
+
     fn send(&self, batch: Vec<Message>, done: Completion) {
         let count = batch.len();
         let failures = match self.submit(Work::Send(batch), &Never) {
             Ok(Answer::Sent(failures)) => failures,
             Ok(other) => {
-                let error = self.confused(&other);
+                let error = confused(&self.path, &other);
                 (0..count).map(|at| (at, error.clone())).collect()
             }
             Err(error) => (0..count).map(|at| (at, error.clone())).collect(),
@@ -199,12 +274,14 @@ impl Local {
         Ok(found.is_some())
     }
 
-    fn confused(&self, answer: &Answer) -> Error {
-        error::local(
-            Kind::Backend,
-            false,
-            &self.path,
-            format!("a job was answered with {answer:?}. Please report this bug."),
-        )
+    /// As [`Self::has_store`], at a glance.
+    fn has_no_file(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
+            || matches!(self.path.try_exists(), Ok(false))
     }
+}
+
+fn confused(path: &Path, answer: &Answer) -> Error {
+    let text = format!("a job was answered with {answer:?}. Please report this bug.");
+    error::local(Kind::Backend, false, path, text)
 }

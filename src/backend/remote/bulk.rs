@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::runtime::gated;
 use super::{Client, Fault, Most, Part};
 use crate::backend::Failures;
 use crate::error::{Error, Result};
+use crate::executor::gated;
 use crate::message::{Message, quote};
 use crate::wait::{Cancel, Interrupt};
 

@@ -3,13 +3,11 @@
 //! A backend of this kind implements [`Client`], whose functions are one request each; [`Remote`] makes a
 //! [`Backend`] of it.
 //!
-//! - [`runtime`]: the threads that do the network, and the wait for them.
 //! - [`bulk`]: many keys in several requests at once.
 //! - [`pause`]: how long to wait before a request goes again.
 
 pub(super) mod bulk;
 pub(super) mod pause;
-mod runtime;
 #[cfg(test)]
 mod tests;
 
@@ -18,9 +16,13 @@ use std::ops;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Backend, Capabilities, Completion, Failures, Page, Range, Turn};
+use super::{
+    Backend, Capabilities, Change, Changed, Completion, Failures, Found, Look, Page, Range, Turn,
+};
 use crate::error::{Error, Kind, Result};
+use crate::executor;
 use crate::message::{BackendName, Limits, Message, quote};
+use crate::reply::Reply;
 use crate::wait::{Cancel, Interrupt};
 
 /// Why a request failed.
@@ -127,6 +129,20 @@ impl<C: Client> Remote<C> {
         Self(Arc::new(client))
     }
 
+    /// Has the runtime do `work`, and answer.
+    fn call_back<T: Send + 'static>(
+        &self,
+        reply: Reply<T>,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) {
+        match executor::get(self.name()) {
+            Ok(runtime) => {
+                runtime.spawn(async move { reply.give(executor::gated(work).await) });
+            }
+            Err(error) => reply.give(Err(error)),
+        }
+    }
+
     /// Waits for `work`. If its caller is interrupted, what is on its way ends by itself, and nothing more begins.
     fn wait_for<T, F>(
         &self,
@@ -139,12 +155,19 @@ impl<C: Client> Remote<C> {
     {
         let cancel = Arc::new(Cancel::default());
         let work = work(Arc::clone(&self.0), Arc::clone(&cancel));
-        runtime::wait_for(self.name(), work, interrupt).inspect_err(|error| {
+        executor::wait_for(self.name(), work, interrupt).inspect_err(|error| {
             if error.kind() == Kind::Interrupted {
                 cancel.cancel();
             }
         })
     }
+}
+
+/// Updates one key; whether it existed.
+async fn update<C: Client>(client: &Arc<C>, message: Message) -> Result<bool> {
+    let key = quote(message.key());
+    let updated = client.update(message).await;
+    updated.map_err(|error| error.noted(&format!("The key was {key}.")))
 }
 
 impl<C: Client> Backend for Remote<C> {
@@ -186,9 +209,7 @@ impl<C: Client> Backend for Remote<C> {
     fn update(&self, message: Message, turn: Turn, interrupt: &dyn Interrupt) -> Result<bool> {
         self.wait_for(interrupt, |client, _| async move {
             let _turn = turn;
-            let key = quote(message.key());
-            let updated = client.update(message).await;
-            updated.map_err(|error| error.noted(&format!("The key was {key}.")))
+            update(&client, message).await
         })
     }
 
@@ -218,12 +239,66 @@ impl<C: Client> Backend for Remote<C> {
         self.wait_for(interrupt, |client, _| async move { client.ping().await })
     }
 
+    fn change(
+        self: Arc<Self>,
+        change: Change,
+        turn: Turn,
+        cancel: Arc<Cancel>,
+        reply: Reply<Changed>,
+    ) {
+        let client = Arc::clone(&self.0);
+        self.call_back(reply, async move {
+            // Nobody waits for it any more, and it has not begun.
+            if cancel.cancelled() {
+                return Err(Error::interrupted());
+            }
+            let _turn = turn;
+            match change {
+                Change::Write(messages) => {
+                    let count = messages.len();
+                    bulk::write(&client, messages, &cancel).await?;
+                    Ok(count)
+                }
+                Change::Update(message) => update(&client, message).await.map(usize::from),
+                Change::Delete(keys) => bulk::delete(&client, keys, &cancel).await,
+            }
+        });
+    }
+
+    fn look(self: Arc<Self>, look: Look, cancel: Arc<Cancel>, reply: Reply<Found>) {
+        let client = Arc::clone(&self.0);
+        self.call_back(reply, async move {
+            if cancel.cancelled() {
+                return Err(Error::interrupted());
+            }
+            match look {
+                Look::Read(keys) => bulk::read(&client, keys, &cancel).await.map(Found::Texts),
+                Look::List {
+                    prefix,
+                    after,
+                    limit,
+                    values,
+                } => {
+                    let list = List {
+                        prefix,
+                        after,
+                        limit,
+                        values,
+                        cancel,
+                    };
+                    client.list(list).await.map(Found::Page)
+                }
+                Look::Ping => client.ping().await.map(|()| Found::Pong),
+            }
+        });
+    }
+
     fn send(&self, batch: Vec<Message>, done: Completion) {
-        match runtime::get(self.name()) {
+        match executor::get(self.name()) {
             Ok(runtime) => {
                 let client = Arc::clone(&self.0);
                 runtime.spawn(async move {
-                    let failures = runtime::gated(bulk::send(&client, batch)).await;
+                    let failures = executor::gated(bulk::send(&client, batch)).await;
                     done.complete(failures);
                 });
             }

@@ -6,7 +6,7 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::pause::Pauses;
-use super::{Client, Fault, List, Most, Part, Remote, bulk, runtime};
+use super::{Client, Fault, List, Most, Part, Remote, bulk};
 use crate::backend::{Backend, Failures, Page};
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
@@ -409,7 +409,7 @@ fn a_panic_in_a_task_is_an_error_of_its_verb() {
 #[test]
 fn threads_that_need_the_runtime_first_get_the_same() {
     std::thread::scope(|scope| {
-        let get = || runtime::get(BackendName::Etcd).unwrap().id();
+        let get = || crate::executor::get(BackendName::Etcd).unwrap().id();
         let threads: Vec<_> = (0..8).map(|_| scope.spawn(get)).collect();
         let ids: Vec<_> = threads
             .into_iter()

@@ -214,6 +214,16 @@ impl Journal {
         }
     }
 
+    /// Whether [`Self::before_direct`] would have nothing to do. Waits for no disk sync.
+    pub fn is_clear<'k>(&self, mut keys: impl Iterator<Item = &'k str>) -> bool {
+        if self.syncs.has_failed() {
+            return false;
+        }
+        let writer = self.lock();
+        let is_unsafe = |key| writer.unsafe_keys.contains_key(&self.hasher.hash_one(key));
+        writer.file.is_none() || writer.unsafe_keys.is_empty() || !keys.any(is_unsafe)
+    }
+
     /// Before a direct verb on `keys`: that older messages of theirs have left must be as safe as the verb will be,
     /// else the next owner would send them again, over what the verb writes.
     ///

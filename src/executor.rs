@@ -1,13 +1,17 @@
-//! The one tokio runtime of the process, and how a blocking verb waits for what it does.
+//! The one tokio runtime of the process: what it does for callers that wait in a thread of their own, and for those
+//! that are called back.
 
 use crate::sync::{Condvar, Mutex};
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::sync::Semaphore;
 
 use crate::error::{Error, Kind, Result};
 use crate::message::BackendName;
@@ -66,7 +70,7 @@ fn shared() -> io::Result<Arc<Shared>> {
 ///
 /// # Errors
 /// Its threads cannot be started.
-pub(super) fn get(backend: BackendName) -> Result<Handle> {
+pub(crate) fn get(backend: BackendName) -> Result<Handle> {
     match shared() {
         Ok(shared) => Ok(shared.runtime.handle().clone()),
         Err(cause) => {
@@ -80,13 +84,65 @@ pub(super) fn get(backend: BackendName) -> Result<Handle> {
 
 /// Does `work` inside the fork gate, one step at a time: the libraries set up much once for the process, when it is
 /// first needed, and a child must not find that half done. Nothing waits inside.
-pub(super) async fn gated<T>(work: impl Future<Output = T>) -> T {
+pub(crate) async fn gated<T>(work: impl Future<Output = T>) -> T {
     let mut work = pin!(work);
     poll_fn(move |context| {
         let _inside = process::enter();
         work.as_mut().poll(context)
     })
     .await
+}
+
+/// Does `work`, which may block, on a thread of the runtime: one after the other as `turns` lets them.
+pub(crate) fn aside(runtime: &Handle, turns: Arc<Semaphore>, work: impl FnOnce() + Send + 'static) {
+    runtime.spawn(async move {
+        // Never closed.
+        let _turn = turns.acquire_owned().await;
+        // A panic of the work is told by what it should have answered.
+        let _ = tokio::task::spawn_blocking(work).await;
+    });
+}
+
+/// Work that may block, done one after the other, in the order in which it came.
+#[derive(Clone, Default)]
+pub(crate) struct Line(Arc<Mutex<Queued>>);
+
+#[derive(Default)]
+struct Queued {
+    works: VecDeque<Box<dyn FnOnce() + Send>>,
+    /// A thread is at it.
+    running: bool,
+}
+
+impl Line {
+    /// Puts `work` at the end.
+    pub(crate) fn push(&self, runtime: &Handle, work: impl FnOnce() + Send + 'static) {
+        let is_running = {
+            let mut queued = wait::lock(&self.0);
+            queued.works.push_back(Box::new(work));
+            std::mem::replace(&mut queued.running, true)
+        };
+        if !is_running {
+            let line = self.clone();
+            runtime.spawn_blocking(move || line.run());
+        }
+    }
+
+    fn run(&self) {
+        loop {
+            let work = {
+                let mut queued = wait::lock(&self.0);
+                let work = queued.works.pop_front();
+                queued.running = work.is_some();
+                work
+            };
+            let Some(work) = work else {
+                return;
+            };
+            // A panic is told by what the work should have answered; the line goes on.
+            let _ = catch_unwind(AssertUnwindSafe(work));
+        }
+    }
 }
 
 /// Where the outcome of one verb arrives.
@@ -117,7 +173,7 @@ impl<T> Drop for Reply<T> {
 }
 
 /// Has the runtime do `work`, and waits for it. An interrupt ends the wait; the work goes on to its own end.
-pub(super) fn wait_for<T: Send + 'static>(
+pub(crate) fn wait_for<T: Send + 'static>(
     backend: BackendName,
     work: impl Future<Output = Result<T>> + Send + 'static,
     interrupt: &dyn Interrupt,

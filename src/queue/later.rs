@@ -1,0 +1,245 @@
+//! What a lane does for callers that do not wait in a thread: the same as its blocking functions, which stand in
+//! `control` and `intake`; nothing here blocks.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::callers::{self, Due, Producer};
+use super::control::Hold;
+use super::intake::{Incoming, Intake};
+use super::lane::Lane;
+use super::ledger::Ledger;
+use super::receipt::Receipt;
+use crate::config::WhenFull;
+use crate::error::{Error, Result};
+use crate::executor;
+use crate::message::Message;
+use crate::reply::Reply;
+use crate::sync::MutexGuard;
+use crate::wait::{self, Cancel, Interrupt};
+
+impl Lane {
+    /// As [`Self::hold`]. Of several of one key, each has its place when this returns.
+    pub fn hold_later(
+        self: &Arc<Self>,
+        keys: Vec<String>,
+        cancel: Arc<Cancel>,
+        reply: Reply<Hold>,
+    ) {
+        let reply = self.after_journal(keys.clone(), cancel, reply);
+        let mut ledger = self.lock_absorbed();
+        let mut hold = Hold {
+            lane: Arc::clone(self),
+            gates: Vec::with_capacity(keys.len()),
+        };
+        let mut behind = None;
+        let mut closed = Vec::new();
+        for key in keys {
+            let gate = ledger.order.gate(&key);
+            if !ledger.order.is_open(gate) {
+                ledger.order.hurry(gate);
+                closed.push(gate);
+                behind = Some(key);
+            }
+            hold.gates.push(gate);
+        }
+        let Some(key) = behind else {
+            drop(ledger);
+            return reply.give(Ok(hold));
+        };
+        let caller = ledger.callers.add_turn(hold, closed.len(), reply);
+        for gate in closed {
+            ledger.order.call_back(gate, caller);
+        }
+        ledger.close_round();
+        drop(ledger);
+        let patience = self.backend.patience();
+        let started = self.ensure_worker();
+        self.poke();
+        if let Err(error) = started {
+            return self.give_up_turn(caller, error);
+        }
+        self.after(patience, move |lane| {
+            lane.give_up_turn(caller, lane.stands_behind(&key, patience));
+        });
+    }
+
+    fn give_up_turn(&self, caller: u64, error: Error) {
+        let waiting = wait::lock(&self.ledger).callers.remove_turn(caller);
+        if let Some((hold, reply)) = waiting {
+            drop(hold);
+            reply.give(Err(error));
+        }
+    }
+
+    /// What a direct verb has to wait for besides its turn: that the journal has noted what has left.
+    fn after_journal(
+        self: &Arc<Self>,
+        keys: Vec<String>,
+        cancel: Arc<Cancel>,
+        reply: Reply<Hold>,
+    ) -> Reply<Hold> {
+        if self.config.journal.is_none() {
+            return reply;
+        }
+        let lane = Arc::clone(self);
+        Reply::new(move |hold: Result<Hold>| {
+            let hold = match hold {
+                Ok(hold) => hold,
+                Err(error) => return reply.give(Err(error)),
+            };
+            let journal = lane.journal.load_full();
+            if journal.is_none_or(|journal| journal.is_clear(keys.iter().map(String::as_str))) {
+                return reply.give(Ok(hold));
+            }
+            let runtime = match executor::get(lane.backend.name()) {
+                Ok(runtime) => runtime,
+                Err(error) => return reply.give(Err(error)),
+            };
+            runtime.spawn_blocking(move || {
+                let noted = lane.before_direct(keys.iter().map(String::as_str), &*cancel);
+                reply.give(noted.map(|()| hold));
+            });
+        })
+    }
+
+    /// As [`Self::flush`]: answers when everything accepted so far has left the queue.
+    pub fn flush_later(self: &Arc<Self>, deadline: Option<Instant>, reply: Reply<()>) {
+        let mut ledger = self.lock_absorbed();
+        let round = ledger.close_round();
+        if ledger.unsettled(round) == 0 {
+            drop(ledger);
+            return reply.give(Ok(()));
+        }
+        let caller = ledger.callers.add_flush(round, reply);
+        drop(ledger);
+        let started = self.ensure_worker();
+        self.poke();
+        if let Err(error) = started {
+            return self.give_up_flush(caller, error);
+        }
+        if let Some(deadline) = deadline {
+            let left = deadline.saturating_duration_since(Instant::now());
+            self.after(left, move |lane| {
+                let left = wait::lock(&lane.ledger).unsettled(round);
+                lane.give_up_flush(caller, lane.not_flushed(left));
+            });
+        }
+    }
+
+    fn give_up_flush(&self, caller: u64, error: Error) {
+        let reply = wait::lock(&self.ledger).callers.remove_flush(caller);
+        if let Some(reply) = reply {
+            reply.give(Err(error));
+        }
+    }
+
+    /// As [`Self::enqueue`], without a journal, which would mean waiting for a disk.
+    pub fn enqueue_later(
+        self: &Arc<Self>,
+        message: Message,
+        receipt: Option<Receipt>,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) {
+        let incoming = Incoming {
+            message,
+            receipt,
+            number: None,
+        };
+        let intake = self
+            .check_size(&incoming.message)
+            .and_then(|()| self.lock_with_worker());
+        let mut intake = match intake {
+            Ok(intake) => intake,
+            Err(error) => return reply.give(Err(error)),
+        };
+        if self.has_room(&intake, &incoming.message, None) {
+            self.accept(&mut intake, incoming);
+            drop(intake);
+            return reply.give(Ok(()));
+        }
+        if self.config.when_full == WhenFull::Raise {
+            drop(intake);
+            return reply.give(Err(self.full(&incoming.message, "it is full")));
+        }
+        let ticket = intake.draw_ticket();
+        let producer = Producer {
+            incoming,
+            cancel,
+            reply,
+        };
+        intake.callers.insert(ticket.number(), producer);
+        // Somebody waits for room: what waits for its batch to fill goes now.
+        self.poke_locked(&mut intake);
+    }
+
+    /// There may be room: lets those in who stand first in the line and are called back, and wakes those behind them.
+    pub(super) fn admit(self: &Arc<Self>, intake: &mut Intake) {
+        let mut due = Vec::new();
+        while let Some(&first) = intake.producers.front()
+            && let Some(producer) = intake.callers.remove(&first.number())
+        {
+            if producer.cancel.cancelled() {
+                intake.producers.pop_front();
+                due.push(producer.refused(Error::interrupted()));
+            } else if self.has_room(intake, producer.message(), Some(first)) {
+                intake.producers.pop_front();
+                self.accept(intake, producer.incoming);
+                due.push(Due::Done(producer.reply, Ok(())));
+            } else {
+                intake.callers.insert(first.number(), producer);
+                break;
+            }
+        }
+        if !intake.producers.is_empty() {
+            self.room.notify_all();
+        }
+        if !due.is_empty() && intake.worker.is_none() {
+            let lane = Arc::clone(self);
+            // Accepted they are: should no thread start now, the next verb tries again.
+            self.after(Duration::ZERO, move |_| drop(lane.ensure_worker()));
+        }
+        callers::tell(self.backend.name(), due);
+    }
+
+    /// Sends those away who wait for room and are called back: `stop` was called.
+    pub(super) fn release_callers(&self, intake: &mut Intake) {
+        let mut due = Vec::new();
+        let callers = &mut intake.callers;
+        intake.producers.retain(|ticket| {
+            let Some(producer) = callers.remove(&ticket.number()) else {
+                return true;
+            };
+            let error = self.full(
+                producer.message(),
+                "it was stopped while this call waited for room",
+            );
+            due.push(producer.refused(error));
+            false
+        });
+        callers::tell(self.backend.name(), due);
+    }
+
+    /// Lets go of the ledger, and tells those who wait for what was done in it.
+    pub(super) fn announce(&self, mut ledger: MutexGuard<'_, Ledger>) {
+        let due = ledger.take_due();
+        drop(ledger);
+        self.progress.notify_all();
+        callers::tell(self.backend.name(), due);
+    }
+
+    /// Does `work` in a while, if the lane is still there.
+    fn after(self: &Arc<Self>, pause: Duration, work: impl FnOnce(&Self) + Send + 'static) {
+        let Ok(runtime) = executor::get(self.backend.name()) else {
+            return;
+        };
+        let lane = Arc::downgrade(self);
+        runtime.spawn(async move {
+            tokio::time::sleep(pause).await;
+            if let Some(lane) = lane.upgrade() {
+                work(&lane);
+            }
+        });
+    }
+}

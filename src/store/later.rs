@@ -1,0 +1,419 @@
+//! The verbs for callers that do not wait in a thread: they are called back. The same as the blocking ones beside them;
+//! nothing here blocks but what is done aside.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::task::spawn_blocking;
+
+use super::journal::Place;
+use super::{Listing, Store, latest_of_each_key, listing, prefix_of};
+use crate::backend::{Change, Changed, Found, Look, Turn};
+use crate::error::{Error, Kind, Result};
+use crate::executor::{self, Line};
+use crate::message::{BackendName, Message};
+use crate::process;
+use crate::queue::{Lane, Level, Receipt};
+use crate::reply::Reply;
+use crate::wait::{Cancel, Never};
+
+/// How many verbs of the queue that may wait for a disk are done at once.
+const ERRANDS: usize = 4;
+
+/// More keys than these take their places in a thread of their own, since a caller that must not block would.
+const INLINE: usize = 500;
+
+/// Whose turn it is with what may block.
+pub(super) struct Turns {
+    errands: Arc<Semaphore>,
+    stops: Line,
+    /// With a journal, messages go into it one after the other.
+    journal: Line,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self {
+            errands: Arc::new(Semaphore::new(ERRANDS)),
+            stops: Line::default(),
+            journal: Line::default(),
+        }
+    }
+}
+
+/// What a list asks for, in the words of the caller.
+pub struct List {
+    /// The bucket, empty for all keys.
+    pub bucket: String,
+    /// The key after which the page starts.
+    pub start_after: Option<String>,
+    /// Most entries of it.
+    pub page_size: usize,
+    /// Whether the texts are wanted too.
+    pub values: bool,
+}
+
+impl Store {
+    /// Changes something now, as [`Store::write`], [`Store::write_many`], [`Store::update`] and [`Store::delete`] do.
+    /// Of several changes of one key that are begun one after the other, the last wins; but of many keys at once, which
+    /// are begun aside.
+    pub fn change_later(
+        self: &Arc<Self>,
+        name: BackendName,
+        change: Change,
+        cancel: Arc<Cancel>,
+        reply: Reply<Changed>,
+    ) {
+        if len_of(&change) > INLINE {
+            let store = Arc::clone(self);
+            return self.errand(reply, move |reply| {
+                store.begin_change(name, change, cancel, reply);
+            });
+        }
+        self.begin_change(name, change, cancel, reply);
+    }
+
+    fn begin_change(
+        self: &Arc<Self>,
+        name: BackendName,
+        change: Change,
+        cancel: Arc<Cancel>,
+        reply: Reply<Changed>,
+    ) {
+        let checked = self
+            .check_change(name, &change)
+            .and_then(|()| self.lane(name));
+        let lane = match checked {
+            Ok(lane) => Arc::clone(lane),
+            Err(error) => return reply.give(Err(error)),
+        };
+        let change = in_order(change);
+        let written = self.lines_of(&change);
+        let store = Arc::clone(self);
+        let reply = Reply::new(move |changed: Result<Changed>| {
+            if changed.as_ref().is_ok_and(|&count| count > 0) {
+                for message in &written {
+                    store.log_written(name, message);
+                }
+            }
+            reply.give(changed);
+        });
+        let (keys, backend) = (keys_of(&change), lane.backend_handle());
+        let theirs = Arc::clone(&cancel);
+        self.turn_later(
+            lane,
+            keys,
+            cancel,
+            Reply::new(move |turn| match turn {
+                Ok(turn) => backend.change(change, turn, theirs, reply),
+                Err(error) => reply.give(Err(error)),
+            }),
+        );
+    }
+
+    fn check_change(&self, name: BackendName, change: &Change) -> Result<()> {
+        match change {
+            Change::Write(messages) => messages
+                .iter()
+                .try_for_each(|message| self.check(name, message.key(), message.value().len())),
+            Change::Update(message) => self.check(name, message.key(), message.value().len()),
+            Change::Delete(keys) => keys.iter().try_for_each(|key| self.check(name, key, 0)),
+        }
+    }
+
+    /// The messages of a change, where lines are wanted for them.
+    fn lines_of(&self, change: &Change) -> Vec<Message> {
+        match change {
+            _ if !self.events.wants_debug() => Vec::new(),
+            Change::Write(messages) => messages.clone(),
+            Change::Update(message) => vec![message.clone()],
+            Change::Delete(_) => Vec::new(),
+        }
+    }
+
+    /// As [`Self::turn`].
+    fn turn_later(
+        self: &Arc<Self>,
+        lane: Arc<Lane>,
+        keys: Vec<String>,
+        cancel: Arc<Cancel>,
+        reply: Reply<Turn>,
+    ) {
+        if self.has_open_journal() {
+            return self.hold_later(&lane, keys, cancel, reply);
+        }
+        let store = Arc::clone(self);
+        self.errand(reply, move |reply| match store.try_open_journal(&*cancel) {
+            Ok(()) => store.hold_later(&lane, keys, cancel, reply),
+            Err(error) => reply.give(Err(error)),
+        });
+    }
+
+    fn hold_later(
+        self: &Arc<Self>,
+        lane: &Arc<Lane>,
+        keys: Vec<String>,
+        cancel: Arc<Cancel>,
+        reply: Reply<Turn>,
+    ) {
+        let departures = lane.departures();
+        if matches!(*self.journal, Place::None) {
+            return lane.hold_later(
+                keys,
+                cancel,
+                Reply::new(move |hold: Result<_>| {
+                    reply.give(hold.map(|hold| Box::new(hold) as Turn));
+                }),
+            );
+        }
+        let (store, there) = (Arc::clone(self), Arc::clone(lane));
+        let (again, theirs) = (keys.clone(), Arc::clone(&cancel));
+        lane.hold_later(
+            keys,
+            cancel,
+            Reply::new(move |hold: Result<_>| {
+                let hold = match hold.and_then(|hold| there.check_left_behind().map(|()| hold)) {
+                    Ok(hold) => hold,
+                    Err(error) => return reply.give(Err(error)),
+                };
+                // A `stop` that ran out of time may have left them in the journal meanwhile: then they come first again.
+                if there.departures() == departures {
+                    reply.give(Ok(Box::new(hold)));
+                } else {
+                    drop(hold);
+                    store.turn_later(there, again, theirs, reply);
+                }
+            }),
+        );
+    }
+
+    /// As [`Self::read`].
+    pub fn read_later(
+        &self,
+        name: BackendName,
+        keys: Vec<String>,
+        cancel: Arc<Cancel>,
+        reply: Reply<Vec<(usize, String)>>,
+    ) {
+        if let Err(error) = keys.iter().try_for_each(|key| self.check(name, key, 0)) {
+            return reply.give(Err(error));
+        }
+        self.look(name, Look::Read(keys), cancel, reply, |found| match found {
+            Found::Texts(texts) => Some(texts),
+            _ => None,
+        });
+    }
+
+    /// As [`Self::list`].
+    pub fn list_later(
+        &self,
+        name: BackendName,
+        list: &List,
+        cancel: Arc<Cancel>,
+        reply: Reply<Listing>,
+    ) {
+        let prefix = prefix_of(&list.bucket);
+        let after = list.start_after.as_ref();
+        let after = after.map(|key| format!("{prefix}{key}"));
+        if let Some(Err(error)) = after.as_ref().map(|after| self.check(name, after, 0)) {
+            return reply.give(Err(error));
+        }
+        let cut = prefix.len();
+        let look = Look::List {
+            prefix,
+            after,
+            limit: list.page_size,
+            values: list.values,
+        };
+        self.look(name, look, cancel, reply, move |found| match found {
+            Found::Page(page) => Some(listing(page, cut)),
+            _ => None,
+        });
+    }
+
+    /// As [`Self::ping`].
+    pub fn ping_later(&self, name: BackendName, cancel: Arc<Cancel>, reply: Reply<Duration>) {
+        let begun = Instant::now();
+        self.look(name, Look::Ping, cancel, reply, move |_| {
+            Some(begun.elapsed())
+        });
+    }
+
+    fn look<T: 'static>(
+        &self,
+        name: BackendName,
+        look: Look,
+        cancel: Arc<Cancel>,
+        reply: Reply<T>,
+        take: impl FnOnce(Found) -> Option<T> + Send + 'static,
+    ) {
+        let lane = match self.lane(name) {
+            Ok(lane) => lane,
+            Err(error) => return reply.give(Err(error)),
+        };
+        let found = Reply::new(move |found: Result<Found>| {
+            reply.give(found.and_then(|found| {
+                let text = "a verb got another's answer. Please report this bug.";
+                take(found).ok_or_else(|| Error::backend(Kind::Backend, name, false, text))
+            }));
+        });
+        lane.backend_handle().look(look, cancel, found);
+    }
+
+    /// As [`Self::enqueue`], after [`Self::try_enqueue`] has handed the message back.
+    pub fn enqueue_later(
+        self: &Arc<Self>,
+        name: BackendName,
+        message: Message,
+        receipt: Option<Receipt>,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) {
+        let checked = self.check(name, message.key(), message.value().len());
+        let lane = match checked.and_then(|()| self.lane(name)) {
+            Ok(lane) => lane,
+            Err(error) => return reply.give(Err(error)),
+        };
+        if matches!(*self.journal, Place::None) && !process::exiting() {
+            self.mark_started();
+            return lane.enqueue_later(message, receipt, cancel, reply);
+        }
+        let store = Arc::clone(self);
+        let enqueue = move |reply: Reply<()>| {
+            reply.give(store.enqueue(name, message, receipt, &*cancel));
+        };
+        in_line(&self.turns.journal, reply, enqueue);
+    }
+
+    /// As [`Self::flush`].
+    pub fn flush_later(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) {
+        if self.has_open_journal() {
+            return self.flush_lanes(deadline, reply);
+        }
+        let store = Arc::clone(self);
+        self.errand(reply, move |reply| match store.try_open_journal(&*cancel) {
+            Ok(()) => store.flush_lanes(deadline, reply),
+            Err(error) => reply.give(Err(error)),
+        });
+    }
+
+    fn flush_lanes(self: &Arc<Self>, deadline: Option<Instant>, reply: Reply<()>) {
+        let runtime = match executor::get(BackendName::Local) {
+            Ok(runtime) => runtime,
+            Err(error) => return reply.give(Err(error)),
+        };
+        // What is queued by now is what counts, so all begin here.
+        let flushed = self.lanes.iter().map(|lane| {
+            let (tell, told) = tokio::sync::oneshot::channel();
+            lane.flush_later(
+                deadline,
+                Reply::new(move |flushed| drop(tell.send(flushed))),
+            );
+            (Arc::clone(lane), told)
+        });
+        let flushed: Vec<_> = flushed.collect();
+        let store = Arc::clone(self);
+        runtime.spawn(async move { reply.give(store.after_flush(flushed, deadline).await) });
+    }
+
+    async fn after_flush(
+        &self,
+        flushed: Vec<(Arc<Lane>, tokio::sync::oneshot::Receiver<Result<()>>)>,
+        deadline: Option<Instant>,
+    ) -> Result<()> {
+        let mut lanes = Vec::with_capacity(flushed.len());
+        for (lane, told) in flushed {
+            told.await.unwrap_or(Ok(()))?;
+            lanes.push(lane);
+        }
+        for lane in lanes {
+            // Everything is delivered and safe, whatever comes of this; a disk that hangs shall not keep the caller.
+            let visible = spawn_blocking(move || lane.backend().flush(&Never));
+            let visible = match deadline {
+                None => visible.await.ok(),
+                Some(deadline) => {
+                    let timed = tokio::time::timeout_at(deadline.into(), visible).await;
+                    timed.ok().and_then(std::result::Result::ok)
+                }
+            };
+            if let Some(Err(error)) = visible {
+                self.events.log(Level::Warning, error.to_string());
+            }
+        }
+        self.report_failed()
+    }
+
+    /// As [`Self::stop`].
+    pub fn stop_later(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) {
+        let store = Arc::clone(self);
+        let stop = move |reply: Reply<()>| reply.give(store.stop(deadline, &*cancel));
+        in_line(&self.turns.stops, reply, stop);
+    }
+
+    /// A verb of the queue that may wait for a disk, but for no server: `start`, and those of what was given up.
+    pub fn errand_later<T: Send + 'static>(
+        self: &Arc<Self>,
+        reply: Reply<T>,
+        work: impl FnOnce(&Self) -> Result<T> + Send + 'static,
+    ) {
+        let store = Arc::clone(self);
+        self.errand(reply, move |reply| reply.give(work(&store)));
+    }
+
+    fn errand<T: 'static>(&self, reply: Reply<T>, work: impl FnOnce(Reply<T>) + Send + 'static) {
+        let errands = Arc::clone(&self.turns.errands);
+        match executor::get(BackendName::Local) {
+            Ok(runtime) => executor::aside(&runtime, errands, move || work(reply)),
+            Err(error) => reply.give(Err(error)),
+        }
+    }
+}
+
+fn in_line<T: 'static>(line: &Line, reply: Reply<T>, work: impl FnOnce(Reply<T>) + Send + 'static) {
+    match executor::get(BackendName::Local) {
+        Ok(runtime) => line.push(&runtime, move || work(reply)),
+        Err(error) => reply.give(Err(error)),
+    }
+}
+
+/// Of several messages of one key the last, and every key once.
+fn in_order(change: Change) -> Change {
+    match change {
+        Change::Write(messages) if messages.len() > 1 => {
+            Change::Write(latest_of_each_key(messages))
+        }
+        Change::Delete(mut keys) => {
+            keys.sort_unstable();
+            keys.dedup();
+            Change::Delete(keys)
+        }
+        change => change,
+    }
+}
+
+fn len_of(change: &Change) -> usize {
+    match change {
+        Change::Write(messages) => messages.len(),
+        Change::Update(_) => 1,
+        Change::Delete(keys) => keys.len(),
+    }
+}
+
+fn keys_of(change: &Change) -> Vec<String> {
+    match change {
+        Change::Write(messages) => messages.iter().map(|one| one.key().to_owned()).collect(),
+        Change::Update(message) => vec![message.key().to_owned()],
+        Change::Delete(keys) => keys.clone(),
+    }
+}
