@@ -7,8 +7,8 @@
 True
 True
 
-The class :class:`DB` holds everything; ``help(DB)`` lists its verbs. What fails raises a
-:class:`TetherDBError`, or one of its kinds below.
+The class :class:`DB` holds everything; ``help(DB)`` lists its verbs. :class:`AsyncDB` has the same verbs as
+coroutines. What fails raises a :class:`TetherDBError`, or one of its kinds below.
 """
 
 from TetherDB._exceptions import (
@@ -29,8 +29,13 @@ from TetherDB._exceptions import (
 )
 from TetherDB._tetherdb import DB, Receipt, __version__
 
+TYPE_CHECKING = False  # as type checkers know it; importing typing would cost half the import time
+if TYPE_CHECKING:
+    from TetherDB._async_db import AsyncDB
+
 __all__ = [
     "DB",
+    "AsyncDB",
     "AuthenticationFailed",
     "BackendError",
     "BackendNotConfigured",
@@ -48,3 +53,17 @@ __all__ = [
     "Unavailable",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> object:
+    # It needs asyncio, which would take forty times as long to import as all the rest.
+    if name == "AsyncDB":
+        from TetherDB._async_db import AsyncDB
+
+        globals()[name] = AsyncDB
+        return AsyncDB
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

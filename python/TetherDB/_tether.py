@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 from typing import TYPE_CHECKING, Any, cast
@@ -25,33 +24,48 @@ def tether(
     backend: str,
     key: str | None,
     queue: bool,
+    coroutines: bool,
 ) -> Callable[..., Any]:
-    """Wrap ``function`` so that it stores what it returns and returns whether it did."""
-    name: str = getattr(function, "__name__", repr(function))
+    """Wrap ``function`` so that it stores what it returns and returns whether it did.
 
-    def store(result: object) -> bool:
+    ``coroutines``: make a coroutine function of it, whatever it is.
+    """
+    name: str = getattr(function, "__name__", repr(function))
+    is_async = inspect.iscoroutinefunction(function)
+
+    def message(result: object) -> tuple[str, Any] | None:
         try:
             given, value = _open_envelope(result, name, key)
         except _Invalid as fault:
             db._log_error(str(fault))
-            return False
-        return db.write_message(given or db._new_key(), value, bucket, backend, queue)
+            return None
+        return given or db._new_key(), value
 
-    if inspect.iscoroutinefunction(function):
+    if not (is_async or coroutines):
 
         @functools.wraps(function)
-        async def async_wrapper(*args: Any, **kwargs: Any) -> bool:
-            result = await function(*args, **kwargs)
-            # The disk, or a full queue, must not hold up the event loop.
-            return await asyncio.to_thread(store, result)
+        def wrapper(*args: Any, **kwargs: Any) -> bool:
+            stored = message(function(*args, **kwargs))
+            return stored is not None and db.write_message(*stored, bucket, backend, queue)
 
-        return async_wrapper
+        return wrapper
+
+    from TetherDB._calls import Calls
+
+    # The disk, or a full queue, must not hold up the event loop.
+    calls = Calls(db)
 
     @functools.wraps(function)
-    def wrapper(*args: Any, **kwargs: Any) -> bool:
-        return store(function(*args, **kwargs))
+    async def async_wrapper(*args: Any, **kwargs: Any) -> bool:
+        result = function(*args, **kwargs)
+        stored = message(await result if is_async else result)
+        if stored is None:
+            return False
+        if queue:
+            return await calls.queue("write_message", *stored, bucket, backend, False) is True
+        return await calls.write(*stored, bucket, backend)
 
-    return wrapper
+    return async_wrapper
 
 
 def _is_envelope(result: dict[Any, Any]) -> bool:

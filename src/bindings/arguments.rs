@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFrozenSet, PySet, PyString, PyType};
 
-use super::calls::Calls;
+use super::calls::{Calls, Items};
 use super::{errors, json};
 use crate::message::{BackendName, Message, quote};
 
@@ -186,33 +186,45 @@ fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
 
 /// The messages of a mapping or an iterable of pairs. Nothing is written before all are in order.
 pub(super) fn messages(bucket: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<Message>> {
-    let pairs = if items.is_mapping()? {
-        items.run_method("items", ())?
-    } else {
-        items.clone()
-    };
-    let pairs = pairs.items().map_err(|_| {
-        PyTypeError::new_err(format!(
-            "items must be a mapping or an iterable of (key, value) pairs, got {}.",
-            type_name(items)
-        ))
-    })?;
     let mut messages = Vec::new();
-    for (at, pair) in pairs.enumerate() {
-        let pair = pair?;
-        let Some((key, value)) = split(&pair)? else {
-            return Err(PyTypeError::new_err(format!(
-                "items[{at}] must be a (key, value) pair, got {}. Nothing was written.",
-                type_name(&pair)
-            )));
-        };
-        let message = message(bucket, &key, &value);
-        messages.push(message.map_err(|error| about_item(&pair, at, &key, &error))?);
+    for (at, pair) in pairs(items)?.enumerate() {
+        messages.push(message_of_pair(bucket, at, &pair?)?);
         if at % 4096 == 4095 {
             items.py().check_signals()?;
         }
     }
     Ok(messages)
+}
+
+/// The pairs of a mapping or an iterable of them.
+pub(super) fn pairs<'py>(items: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
+    let pairs = if items.is_mapping()? {
+        items.run_method("items", ())?
+    } else {
+        items.clone()
+    };
+    pairs.items().map_err(|_| {
+        PyTypeError::new_err(format!(
+            "items must be a mapping or an iterable of (key, value) pairs, got {}.",
+            type_name(items)
+        ))
+    })
+}
+
+/// The message of one of several pairs.
+pub(super) fn message_of_pair(
+    bucket: &str,
+    at: usize,
+    pair: &Bound<'_, PyAny>,
+) -> PyResult<Message> {
+    let Some((key, value)) = split(pair)? else {
+        return Err(PyTypeError::new_err(format!(
+            "items[{at}] must be a (key, value) pair, got {}. Nothing was written.",
+            type_name(pair)
+        )));
+    };
+    let message = message(bucket, &key, &value);
+    message.map_err(|error| about_item(pair, at, &key, &error))
 }
 
 /// The two halves of a pair: a tuple, a list, or whatever else unpacks into two, a `str` apart.
@@ -268,8 +280,16 @@ fn is_ours(value: &Bound<'_, pyo3::exceptions::PyBaseException>) -> bool {
         .any(|start| text.starts_with(start))
 }
 
-/// The stored keys of an iterable, with what the caller called them.
+/// The stored keys of an iterable.
 pub(super) fn keys(bucket: &str, keys: &Bound<'_, PyAny>) -> PyResult<Vec<String>> {
+    let items = key_items(keys)?.enumerate();
+    items
+        .map(|(at, item)| key_of_item(bucket, at, &item?))
+        .collect()
+}
+
+/// The items of an iterable of keys.
+pub(super) fn key_items<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
     let refused = || {
         PyTypeError::new_err(format!(
             "keys must be an iterable of str, got {}.",
@@ -279,19 +299,19 @@ pub(super) fn keys(bucket: &str, keys: &Bound<'_, PyAny>) -> PyResult<Vec<String
     if keys.is_instance_of::<PyString>() {
         return Err(refused());
     }
-    let mut stored = Vec::new();
-    for (at, item) in keys.items().map_err(|_| refused())?.enumerate() {
-        let item = item?;
-        let key = key(&item).map_err(|error| {
-            let py = item.py();
-            let text = format!("keys[{at}]: {}", error.value(py));
-            if error.is_instance_of::<PyTypeError>(py) {
-                PyTypeError::new_err(text)
-            } else {
-                PyValueError::new_err(text)
-            }
-        })?;
-        stored.push(crate::message::stored_key(bucket, key));
-    }
-    Ok(stored)
+    keys.items().map_err(|_| refused())
+}
+
+/// The stored key of one of several.
+pub(super) fn key_of_item(bucket: &str, at: usize, item: &Bound<'_, PyAny>) -> PyResult<String> {
+    let key = key(item).map_err(|error| {
+        let py = item.py();
+        let text = format!("keys[{at}]: {}", error.value(py));
+        if error.is_instance_of::<PyTypeError>(py) {
+            PyTypeError::new_err(text)
+        } else {
+            PyValueError::new_err(text)
+        }
+    })?;
+    Ok(crate::message::stored_key(bucket, key))
 }

@@ -230,7 +230,7 @@ impl<'py> Calls<'py> for Bound<'py, PyAny> {
 }
 
 /// The items of an iterable, one after the other.
-pub(super) struct Items<'py>(Bound<'py, PyAny>);
+pub(super) struct Items<'py>(pub(super) Bound<'py, PyAny>);
 
 impl<'py> Iterator for Items<'py> {
     type Item = PyResult<Bound<'py, PyAny>>;

@@ -438,37 +438,18 @@ impl DB {
         slf: &Bound<'py, Self>,
         bucket: Given<'py>,
         wait: Given<'py>,
-        backend: Given<'_>,
+        backend: Given<'py>,
         key: Optional<'_, 'py>,
         queue: Optional<'_, 'py>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        static TETHER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        let py = slf.py();
-        // Bare, `@db.tether`: the first argument is the function.
-        let (function, bucket) = match bucket {
-            Given::Value(given) if given.is_callable() => (Some(given), Given::Missing),
-            given => (None, given),
+        let options = Tether {
+            bucket,
+            wait,
+            backend,
+            key,
+            queue,
         };
-        let name = arguments::backend(&backend)?;
-        let open = slf.get().open(py)?;
-        let checked = open.store.check(name, "", 0);
-        checked.map_err(|error| errors::to_python(py, &error))?;
-        let options = PyDict::new(py);
-        options.set_item("bucket", arguments::bucket(&bucket)?)?;
-        options.set_item("backend", name.as_str())?;
-        options.set_item("key", key.map(arguments::key).transpose()?)?;
-        let waits = arguments::flag("wait", &wait, true)?;
-        let queued = match queue {
-            None => !waits,
-            Some(queue) => arguments::flag("queue", &Given::Value(queue.clone()), false)?,
-        };
-        options.set_item("queue", queued)?;
-        let tether = calls::imported(py, &TETHER, "TetherDB._tether", "tether")?;
-        if let Some(function) = function {
-            return tether.run_with((slf, function), Some(&options));
-        }
-        let partial = calls::import(py, "functools")?.attribute("partial")?;
-        partial.run_with((tether, slf), Some(&options))
+        options.decorate(slf, false)
     }
 
     /// Logs one ERROR line on behalf of `tether`.
@@ -543,6 +524,53 @@ impl DB {
             "a DB cannot be pickled or copied: it has files and threads open. Pass its configuration, and \
              open a DB from it in the other process.",
         ))
+    }
+}
+
+/// The arguments of `tether`.
+pub(super) struct Tether<'a, 'py> {
+    pub(super) bucket: Given<'py>,
+    pub(super) wait: Given<'py>,
+    pub(super) backend: Given<'py>,
+    pub(super) key: Optional<'a, 'py>,
+    pub(super) queue: Optional<'a, 'py>,
+}
+
+impl<'py> Tether<'_, 'py> {
+    /// The decorator, or, where it is bare, what it makes of the function; with `coroutines` a coroutine function.
+    pub(super) fn decorate(
+        self,
+        db: &Bound<'py, DB>,
+        coroutines: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static TETHER: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = db.py();
+        // Bare, `@db.tether`: the first argument is the function.
+        let (function, bucket) = match self.bucket {
+            Given::Value(given) if given.is_callable() => (Some(given), Given::Missing),
+            given => (None, given),
+        };
+        let name = arguments::backend(&self.backend)?;
+        let open = db.get().open(py)?;
+        let checked = open.store.check(name, "", 0);
+        checked.map_err(|error| errors::to_python(py, &error))?;
+        let options = PyDict::new(py);
+        options.set_item("bucket", arguments::bucket(&bucket)?)?;
+        options.set_item("backend", name.as_str())?;
+        options.set_item("key", self.key.map(arguments::key).transpose()?)?;
+        let waits = arguments::flag("wait", &self.wait, true)?;
+        let queued = match self.queue {
+            None => !waits,
+            Some(queue) => arguments::flag("queue", &Given::Value(queue.clone()), false)?,
+        };
+        options.set_item("queue", queued)?;
+        options.set_item("coroutines", coroutines)?;
+        let tether = calls::imported(py, &TETHER, "TetherDB._tether", "tether")?;
+        if let Some(function) = function {
+            return tether.run_with((db, function), Some(&options));
+        }
+        let partial = calls::import(py, "functools")?.attribute("partial")?;
+        partial.run_with((tether, db), Some(&options))
     }
 }
 

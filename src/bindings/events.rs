@@ -272,6 +272,17 @@ impl Channel {
         }
     }
 
+    /// As [`Self::sync`], without waiting for a line that another thread is logging.
+    pub(super) fn log_what_is_ready(&self, py: Python<'_>) {
+        self.log_lines(py);
+    }
+
+    /// As [`Self::log_now`], without waiting: a line that another thread is logging comes first, and its thread logs this.
+    pub(super) fn log_soon(self: &Arc<Self>, py: Python<'_>, level: Level, text: String) {
+        Sender(Arc::clone(self)).log(level, text);
+        self.log_lines(py);
+    }
+
     /// One line from the thread that calls, after all those put in before it.
     pub(super) fn log_now(&self, py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
         if self.logging == Logging::None {

@@ -107,6 +107,43 @@ impl DB {
         Ok(fallback())
     }
 
+    /// As [`Self::settle`], in a thread that must not wait.
+    pub(super) fn settle_soon<T>(
+        &self,
+        py: Python<'_>,
+        verb: &str,
+        error: PyErr,
+        fallback: impl FnOnce() -> T,
+    ) -> PyResult<T> {
+        let open = self.open(py)?;
+        if open.store.config().errors == ErrorStyle::Raise
+            || !error.is_instance_of::<PyException>(py)
+        {
+            return Err(error);
+        }
+        let text = format!("{verb} failed: {}", error.value(py).shown()?);
+        open.channel.log_soon(py, Level::Error, text);
+        Ok(fallback())
+    }
+
+    /// Queues a message if that needs no waiting; whether it did.
+    pub(super) fn try_enqueue(
+        &self,
+        py: Python<'_>,
+        backend: BackendName,
+        message: Message,
+    ) -> PyResult<bool> {
+        runtime::watch(py)?;
+        let refused = match &*self.open.load() {
+            Some(open) if open.store.is_ours() && !open.channel.logs_debug() => {
+                open.store.try_enqueue(backend, message, None)
+            }
+            _ => return Ok(false),
+        };
+        let refused = refused.map_err(|error| errors::to_python(py, &error))?;
+        Ok(refused.is_none())
+    }
+
     /// Runs `work` without the interpreter; lines that it logged are out when this returns.
     pub(super) fn run<T: Send>(
         &self,

@@ -8,6 +8,7 @@
 )]
 
 mod arguments;
+mod async_verbs;
 mod calls;
 mod config;
 mod db;
@@ -18,8 +19,10 @@ mod handle;
 mod iterator;
 mod json;
 mod logging;
+mod post;
 mod receipt;
 mod runtime;
+mod slices;
 
 use pyo3::prelude::*;
 
@@ -29,11 +32,17 @@ mod tetherdb_module {
     use super::{Bound, PyModule, PyModuleMethods, PyResult, runtime};
 
     #[pymodule_export]
+    use super::async_verbs::AsyncVerbs;
+    #[pymodule_export]
     use super::db::DB;
     #[pymodule_export]
     use super::iterator::MessageIterator;
     #[pymodule_export]
+    use super::post::Post;
+    #[pymodule_export]
     use super::receipt::Receipt;
+    #[pymodule_export]
+    use super::slices::{Gathering, Slices};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

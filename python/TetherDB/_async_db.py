@@ -1,0 +1,305 @@
+"""``AsyncDB``: every verb of ``DB`` as a coroutine, over the same engine."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from TetherDB._async_iterator import MessageIterator, NoMessages
+from TetherDB._calls import Calls
+from TetherDB._tetherdb import DB
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+    from os import PathLike
+    from types import TracebackType
+    from typing import Literal, ParamSpec, Protocol, Self, TypeVar
+
+    from TetherDB._tetherdb import Receipt, Slices
+
+    _P = ParamSpec("_P")
+    _D = TypeVar("_D")
+    _Value = str | dict[str, Any]
+    _Given = str | Mapping[Any, Any]
+
+    class _Tether(Protocol):
+        @overload
+        def __call__(
+            self, function: Callable[_P, Awaitable[Any]], /
+        ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+        @overload
+        def __call__(
+            self, function: Callable[_P, Mapping[str, Any]], /
+        ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+
+
+class AsyncDB:
+    """A key-value store for coroutines: the verbs of DB, to be awaited.
+
+    config, config_file, on_error: as for DB. The constructor is no coroutine. It connects to nothing, but a
+    ``queue_batch.journal`` is opened and read in it.
+
+    Works under asyncio and uvloop. One handle serves any number of event loops, also in several threads.
+    No call blocks its loop: SQLite, the network and a full queue are waited for elsewhere, without a thread
+    for each call. Cancelling a coroutine gives up waiting: what has not begun is not done, what has begun is
+    finished.
+
+    >>> import asyncio
+    >>> from TetherDB import AsyncDB
+    >>> async def main():
+    ...     async with AsyncDB() as db:
+    ...         await db.write_message("alice", {"name": "Alice"})
+    ...         return await db.read_message("alice")
+    >>> asyncio.run(main())
+    {'name': 'Alice'}
+    """
+
+    def __init__(
+        self,
+        config: Mapping[str, Any] | str | PathLike[str] | None = None,
+        config_file: str | PathLike[str] | None = None,
+        *,
+        on_error: Callable[[str, _Value, str, Exception], object] | None = None,
+    ) -> None:
+        if inspect.iscoroutinefunction(on_error):
+            raise TypeError(
+                "on_error must be a plain function, which a thread calls: a coroutine function would never "
+                "be awaited. Have it call asyncio.run_coroutine_threadsafe()."
+            )
+        self._db = DB(config, config_file, on_error=on_error)
+        self._calls = Calls(self._db)
+        self._verbs = self._calls.verbs
+
+    async def write_message(
+        self, key: str, value: _Given, bucket: str = "", backend: str = "local", queue: bool = False
+    ) -> bool:
+        """Write a message and return once the backend has it; ``queue=True``: once it is queued.
+
+        As ``DB.write_message``. Of several coroutines that write one key at once, the last that was begun
+        wins.
+        """
+        if queue is False:
+            return await self._calls.write(key, value, bucket, backend)
+        if queue is not True:
+            refused = TypeError(f"queue must be a bool, got {type(queue).__name__}.")
+            return self._verbs.settle("write_message", refused, False)
+        accepted = await self._calls.queue("write_message", key, value, bucket, backend, False)
+        return cast("bool", accepted)
+
+    @overload
+    async def write_queue_message(
+        self,
+        key: str,
+        value: _Given,
+        bucket: str = "",
+        backend: str = "local",
+        *,
+        receipt: Literal[False] = False,
+    ) -> bool: ...
+    @overload
+    async def write_queue_message(
+        self, key: str, value: _Given, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
+    ) -> Receipt: ...
+    async def write_queue_message(
+        self,
+        key: str,
+        value: _Given,
+        bucket: str = "",
+        backend: str = "local",
+        *,
+        receipt: bool = False,
+    ) -> bool | Receipt:
+        """Queue a message for the background worker; where the queue is full, wait for room.
+
+        As ``DB.write_queue_message``. ``receipt=True``: a Receipt, to be awaited.
+        """
+        return await self._calls.queue("write_queue_message", key, value, bucket, backend, receipt)
+
+    @overload
+    async def read_message(
+        self, key: str, bucket: str = "", backend: str = "local", default: None = None
+    ) -> _Value | None: ...
+    @overload
+    async def read_message(self, key: str, bucket: str, backend: str, default: _D) -> _Value | _D: ...
+    @overload
+    async def read_message(
+        self, key: str, bucket: str = "", backend: str = "local", *, default: _D
+    ) -> _Value | _D: ...
+    async def read_message(
+        self, key: str, bucket: str = "", backend: str = "local", default: Any = None
+    ) -> Any:
+        """Read a value, or ``default`` if the key does not exist. As ``DB.read_message``."""
+        value = await self._calls.wait(self._verbs.read_message, key, bucket, backend)
+        return default if value is None else value
+
+    async def update_message(self, key: str, value: _Given, bucket: str = "", backend: str = "local") -> bool:
+        """Replace the value of a key that exists, atomically; whether it did. As ``DB.update_message``."""
+        existed: bool = await self._calls.wait(self._verbs.update_message, key, value, bucket, backend)
+        return existed
+
+    async def delete_message(self, key: str, bucket: str = "", backend: str = "local") -> bool:
+        """Delete a key; whether it existed. As ``DB.delete_message``."""
+        existed: bool = await self._calls.wait(self._verbs.delete_message, key, bucket, backend)
+        return existed
+
+    async def write_messages(
+        self,
+        items: Mapping[str, _Given] | Iterable[tuple[str, _Given]],
+        bucket: str = "",
+        backend: str = "local",
+    ) -> int:
+        """Write many messages now; how many keys. As ``DB.write_messages``.
+
+        Other tasks go on while the items are taken in, so they must not change them meanwhile.
+        """
+        try:
+            gathering = await self._calls.gather(self._verbs.gather_messages(items, bucket))
+        except Exception as error:
+            return self._verbs.settle("write_messages", error, 0)
+        count: int = await self._calls.wait(self._verbs.write_messages, gathering, backend)
+        return count
+
+    async def read_messages(
+        self, keys: Iterable[str], bucket: str = "", backend: str = "local"
+    ) -> dict[str, _Value]:
+        """Read many values; those that exist. As ``DB.read_messages``."""
+        found: dict[str, _Value] = {}
+        try:
+            gathering = await self._calls.gather(self._verbs.gather_keys(keys, bucket))
+        except Exception as error:
+            return self._verbs.settle("read_messages", error, found)
+        await self._calls.fill(found, await self._calls.wait(self._verbs.read_messages, gathering, backend))
+        return found
+
+    async def delete_messages(self, keys: Iterable[str], bucket: str = "", backend: str = "local") -> int:
+        """Delete many keys; how many existed. As ``DB.delete_messages``."""
+        try:
+            gathering = await self._calls.gather(self._verbs.gather_keys(keys, bucket))
+        except Exception as error:
+            return self._verbs.settle("delete_messages", error, 0)
+        count: int = await self._calls.wait(self._verbs.delete_messages, gathering, backend)
+        return count
+
+    async def list_messages(
+        self,
+        page_size: int = 10,
+        start_after: str | None = None,
+        bucket: str = "",
+        backend: str = "local",
+    ) -> dict[str, Any]:
+        """List stored texts, a page at a time. As ``DB.list_messages``."""
+        return await self._page("messages", "texts", page_size, start_after, bucket, backend)
+
+    async def list_keys(
+        self,
+        page_size: int = 10,
+        start_after: str | None = None,
+        bucket: str = "",
+        backend: str = "local",
+    ) -> dict[str, Any]:
+        """List keys, a page at a time. As ``DB.list_keys``."""
+        return await self._page("keys", "keys", page_size, start_after, bucket, backend)
+
+    async def _page(self, name: str, *arguments: Any) -> dict[str, Any]:
+        slices: Slices | None = await self._calls.wait(self._verbs.page, *arguments)
+        entries: list[str] = []
+        await self._calls.fill(entries, slices)
+        return {name: entries, "next_marker": None if slices is None else slices.next_marker}
+
+    def iter_messages(
+        self, bucket: str = "", backend: str = "local", page_size: int = 1000
+    ) -> AsyncIterator[tuple[str, _Value]]:
+        """Iterate over (key, value) pairs: ``async for key, value in db.iter_messages():``.
+
+        As ``DB.iter_messages``: pages are fetched as they are needed.
+        """
+        try:
+            self._verbs.check_iter(bucket, backend, page_size)
+        except Exception as error:
+            return self._verbs.settle("iter_messages", error, NoMessages())
+        return MessageIterator(self._calls, bucket, backend, page_size)
+
+    async def ping(self, backend: str = "local") -> float:
+        """Measure a round trip to a backend, in seconds; raises what is wrong. As ``DB.ping``."""
+        seconds: float = await self._calls.wait(self._verbs.ping, backend)
+        return seconds
+
+    async def flush(self, timeout: float | None = None) -> None:
+        """Wait until everything queued before this call is delivered. As ``DB.flush``."""
+        await self._calls.wait(self._verbs.flush, timeout)
+
+    async def stats(self) -> dict[str, Any]:
+        """The accounts of every backend's queue. As ``DB.stats``."""
+        return dict(self._db.stats())
+
+    async def failed_messages(self, backend: str | None = None) -> list[tuple[str, _Value, str, str]]:
+        """What was given up and is kept. As ``DB.failed_messages``."""
+        failed: list[tuple[str, _Value, str, str]] = []
+        await self._calls.fill(failed, await self._calls.wait(self._verbs.failed_messages, backend))
+        return failed
+
+    async def retry_failed(self, backend: str | None = None) -> int:
+        """Queue again what was given up; how many. As ``DB.retry_failed``."""
+        count: int = await self._calls.wait(self._verbs.retry_failed, backend)
+        return count
+
+    async def drop_failed(self, backend: str | None = None) -> int:
+        """Forget what was given up; how many. As ``DB.drop_failed``."""
+        count: int = await self._calls.wait(self._verbs.drop_failed, backend)
+        return count
+
+    async def start(self) -> None:
+        """Start the background worker. As ``DB.start``."""
+        await self._calls.wait(self._verbs.start, False)
+
+    async def stop(self, timeout: float | None = None) -> None:
+        """Deliver what is queued, then close everything. As ``DB.stop``."""
+        await self._calls.wait(self._verbs.stop, timeout)
+
+    @overload
+    def tether(self, bucket: Callable[_P, Awaitable[Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+    @overload
+    def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+    @overload
+    def tether(
+        self,
+        bucket: str = "",
+        wait: bool = True,
+        backend: str = "local",
+        *,
+        key: str | None = None,
+        queue: bool | None = None,
+    ) -> _Tether: ...
+    def tether(
+        self,
+        bucket: Any = "",
+        wait: bool = True,
+        backend: str = "local",
+        *,
+        key: str | None = None,
+        queue: bool | None = None,
+    ) -> Any:
+        """Store what a function returns; ``def`` or ``async def``, it becomes a coroutine function.
+
+        As ``DB.tether``.
+        """
+        return self._verbs.tether(bucket, wait, backend, key, queue)
+
+    async def __aenter__(self) -> Self:
+        await self._calls.wait(self._verbs.start, True)
+        return self
+
+    async def __aexit__(
+        self,
+        _type: type[BaseException] | None,
+        _value: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        await self.stop()
+
+    def __repr__(self) -> str:
+        return repr(self._db).replace("<TetherDB.DB", "<TetherDB.AsyncDB", 1)
+
+    def __reduce__(self) -> Any:
+        # The handle below says why not.
+        return self._db.__reduce__()

@@ -1,0 +1,630 @@
+//! The verbs of `AsyncDB`: each begins, and gives the number of its call; the outcome comes by the loop's [`Post`].
+//!
+//! `TetherDB/_async_db.py` makes coroutines of them. What is checked, converted and raised is that of `DB`.
+
+#![allow(clippy::needless_pass_by_value)] // pyo3 hands arguments over by value
+
+use std::sync::Arc;
+
+use pyo3::BoundObject;
+use pyo3::prelude::*;
+use pyo3::types::{PyBool, PyInt};
+
+use super::arguments::{self, Given};
+use super::calls::Calls;
+use super::db::{DB, Optional, Tether};
+use super::post::{Post, outcome};
+use super::receipt::Receipt;
+use super::slices::{Gathering, Left, Slices};
+use super::{errors, json};
+use crate::backend::Change;
+use crate::error::Result;
+use crate::message::{BackendName, stored_key};
+use crate::queue;
+use crate::reply::Reply;
+use crate::store::{List, Listing, Store};
+use crate::wait::Cancel;
+
+/// See the module.
+#[pyclass(module = "TetherDB._tetherdb", frozen)]
+pub(super) struct AsyncVerbs {
+    db: Py<DB>,
+}
+
+/// Who waits for a call: the post of the running loop, and a future of it.
+struct Caller<'a, 'py> {
+    post: &'a Bound<'py, Post>,
+    future: &'a Bound<'py, PyAny>,
+    verb: &'static str,
+}
+
+impl<'a, 'py> Caller<'a, 'py> {
+    fn new(post: &'a Bound<'py, Post>, future: &'a Bound<'py, PyAny>, verb: &'static str) -> Self {
+        Self { post, future, verb }
+    }
+}
+
+/// What a failing verb gives where errors are only logged.
+type Fallback = Option<fn(Python<'_>) -> Py<PyAny>>;
+
+const FALSE: Fallback = Some(|py| PyBool::new(py, false).to_owned().into_any().unbind());
+const ZERO: Fallback = Some(|py| PyInt::new(py, 0).into_any().unbind());
+const NONE: Fallback = Some(none);
+/// It always raises.
+const RAISES: Fallback = None;
+
+impl AsyncVerbs {
+    /// Begins what `prepare` gives, and settles the future with what `give` makes of its outcome. What `prepare` raises is
+    /// settled at once. Gives the number of the call, zero where it is over already.
+    fn begin<T, W>(
+        &self,
+        caller: &Caller<'_, '_>,
+        fallback: Fallback,
+        prepare: impl FnOnce(&Bound<'_, DB>) -> PyResult<W>,
+        give: impl FnOnce(Python<'_>, T) -> PyResult<Py<PyAny>> + Send + 'static,
+    ) -> PyResult<u64>
+    where
+        T: Send + 'static,
+        W: FnOnce(&Arc<Store>, Arc<Cancel>, Reply<T>) + Send,
+    {
+        let py = caller.future.py();
+        let db = self.db.bind(py);
+        let verb = caller.verb;
+        let prepared = prepare(db).and_then(|work| Ok((work, db.get().open(py)?)));
+        let (work, open) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                let value = settle(db, verb, Err(error), fallback)?;
+                caller.future.run_method("set_result", (value,))?;
+                return Ok(0);
+            }
+        };
+        let channel = Arc::clone(&open.channel);
+        let (number, cancel, reply) =
+            caller
+                .post
+                .get()
+                .expect(db, channel, verb, caller.future, move |db, found| {
+                    let py = db.py();
+                    let found = outcome(py, found).and_then(|found| give(py, found));
+                    settle(db, verb, found, fallback)
+                });
+        let store = &open.store;
+        py.detach(|| work(store, cancel, reply));
+        Ok(number)
+    }
+
+    fn change<T>(
+        &self,
+        caller: &Caller<'_, '_>,
+        fallback: Fallback,
+        backend: Given<'_>,
+        prepare: impl FnOnce() -> PyResult<Change>,
+        give: impl FnOnce(usize) -> T + Send + 'static,
+    ) -> PyResult<u64>
+    where
+        T: for<'py> IntoPyObject<'py>,
+    {
+        self.begin(
+            caller,
+            fallback,
+            |_| {
+                let name = arguments::backend(&backend)?;
+                let change = prepare()?;
+                Ok(move |store: &Arc<Store>, cancel, reply| {
+                    store.change_later(name, change, cancel, reply);
+                })
+            },
+            move |py, count| to_python(py, give(count)),
+        )
+    }
+}
+
+/// What a verb gives or raises, as `errors` says. The lines it has caused are out.
+fn settle(
+    db: &Bound<'_, DB>,
+    verb: &str,
+    outcome: PyResult<Py<PyAny>>,
+    fallback: Fallback,
+) -> PyResult<Py<PyAny>> {
+    let py = db.py();
+    if let Some(open) = &*db.get().open.load()
+        && open.channel.logs_debug()
+    {
+        open.channel.log_what_is_ready(py);
+    }
+    match (outcome, fallback) {
+        (Err(error), Some(fallback)) => db.get().settle_soon(py, verb, error, || fallback(py)),
+        (outcome, _) => outcome,
+    }
+}
+
+fn to_python<T: for<'py> IntoPyObject<'py>>(py: Python<'_>, value: T) -> PyResult<Py<PyAny>> {
+    let value = value.into_pyobject(py).map_err(Into::into)?;
+    Ok(value.into_any().unbind())
+}
+
+#[pymethods]
+impl AsyncVerbs {
+    #[new]
+    fn new(db: Py<DB>) -> Self {
+        Self { db }
+    }
+
+    /// Queues a message if that needs no waiting: a receipt, or whether it is accepted. `None`: `enqueue` has to wait.
+    fn try_enqueue(
+        &self,
+        py: Python<'_>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+        receipt: Given<'_>,
+    ) -> PyResult<Option<Py<PyAny>>> {
+        let db = self.db.bind(py);
+        let queue = || {
+            let name = arguments::backend(&backend)?;
+            let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
+            let wanted = arguments::flag("receipt", &receipt, false)?;
+            if wanted {
+                return Ok(None);
+            }
+            let accepted = db.get().try_enqueue(py, name, message)?;
+            Ok(accepted.then_some(true))
+        };
+        match queue() {
+            Ok(None) => Ok(None),
+            Ok(Some(accepted)) => to_python(py, accepted).map(Some),
+            Err(error) => settle(db, "write_queue_message", Err(error), FALSE).map(Some),
+        }
+    }
+
+    /// Queues a message, waiting for room: the receipt, or `True`.
+    #[expect(clippy::too_many_arguments, reason = "those of the verb")]
+    fn enqueue(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        verb: &str,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+        receipt: bool,
+    ) -> PyResult<u64> {
+        let verbs = ["write_message", "write_queue_message"];
+        let verb = verbs[usize::from(verb != verbs[0])];
+        let caller = Caller::new(post, future, verb);
+        let py = future.py();
+        let inner = receipt.then(queue::Receipt::default);
+        let theirs = inner.clone();
+        let channel = Arc::clone(&self.db.bind(py).get().open(py)?.channel);
+        self.begin(
+            &caller,
+            FALSE,
+            |_| {
+                let name = arguments::backend(&backend)?;
+                let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
+                Ok(move |store: &Arc<Store>, cancel, reply: Reply<()>| {
+                    store.enqueue_later(name, message, theirs, cancel, reply);
+                })
+            },
+            move |py, ()| match inner {
+                None => to_python(py, true),
+                Some(inner) => Ok(Py::new(py, Receipt::new(inner, channel))?.into_any()),
+            },
+        )
+    }
+
+    fn write_message(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "write_message");
+        let prepare = || {
+            let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
+            Ok(Change::Write(vec![message]))
+        };
+        self.change(&caller, FALSE, backend, prepare, |_| true)
+    }
+
+    fn read_message(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "read_message");
+        self.begin(
+            &caller,
+            NONE,
+            |_| {
+                let name = arguments::backend(&backend)?;
+                let key = stored_key(arguments::bucket(&bucket)?, arguments::key(key)?);
+                Ok(move |store: &Arc<Store>, cancel, reply| {
+                    store.read_later(name, vec![key], cancel, reply);
+                })
+            },
+            |py, mut found: Vec<(usize, String)>| match found.pop() {
+                Some((_, text)) => Ok(json::decode(py, &text)?.unbind()),
+                None => Ok(py.None()),
+            },
+        )
+    }
+
+    fn update_message(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        value: &Bound<'_, PyAny>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "update_message");
+        let prepare = || {
+            let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
+            Ok(Change::Update(message))
+        };
+        self.change(&caller, FALSE, backend, prepare, |existed| existed > 0)
+    }
+
+    fn delete_message(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        key: &Bound<'_, PyAny>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "delete_message");
+        let prepare = || {
+            let key = stored_key(arguments::bucket(&bucket)?, arguments::key(key)?);
+            Ok(Change::Delete(vec![key]))
+        };
+        self.change(&caller, FALSE, backend, prepare, |existed| existed > 0)
+    }
+
+    /// Begins to take in the items of `write_messages`.
+    #[staticmethod]
+    fn gather_messages(items: &Bound<'_, PyAny>, bucket: Given<'_>) -> PyResult<Gathering> {
+        Gathering::of_messages(arguments::bucket(&bucket)?, items)
+    }
+
+    /// Begins to take in the keys of `read_messages` and `delete_messages`.
+    #[staticmethod]
+    fn gather_keys(keys: &Bound<'_, PyAny>, bucket: Given<'_>) -> PyResult<Gathering> {
+        Gathering::of_keys(arguments::bucket(&bucket)?, keys)
+    }
+
+    /// Raises, or logs and gives `fallback`, as `errors` says.
+    fn settle<'py>(
+        &self,
+        verb: &str,
+        error: Bound<'py, PyAny>,
+        fallback: Bound<'py, PyAny>,
+    ) -> PyResult<Py<PyAny>> {
+        let py = error.py();
+        let db = self.db.bind(py).get();
+        db.settle_soon(py, verb, PyErr::from_value(error), || fallback.unbind())
+    }
+
+    fn write_messages(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        gathered: &Bound<'_, Gathering>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "write_messages");
+        let prepare = || Ok(Change::Write(gathered.get().messages()));
+        self.change(&caller, ZERO, backend, prepare, |count| count)
+    }
+
+    fn delete_messages(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        gathered: &Bound<'_, Gathering>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "delete_messages");
+        let prepare = || Ok(Change::Delete(gathered.get().keys()));
+        self.change(&caller, ZERO, backend, prepare, |count| count)
+    }
+
+    fn read_messages(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        gathered: &Bound<'_, Gathering>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "read_messages");
+        let bucket = gathered.get().bucket();
+        let cut = if bucket.is_empty() {
+            0
+        } else {
+            bucket.len() + 1
+        };
+        self.begin(
+            &caller,
+            NONE,
+            |_| {
+                let name = arguments::backend(&backend)?;
+                let keys = gathered.get().keys();
+                Ok(
+                    move |store: &Arc<Store>, cancel, reply: Reply<Vec<(String, String)>>| {
+                        let asked = keys.clone();
+                        let found = Reply::new(move |found: Result<Vec<(usize, String)>>| {
+                            reply.give(found.map(|found| {
+                                let pairs = found.into_iter();
+                                pairs
+                                    .map(|(at, text)| (keys[at][cut..].to_owned(), text))
+                                    .collect()
+                            }));
+                        });
+                        store.read_later(name, asked, cancel, found);
+                    },
+                )
+            },
+            |py, found| to_python(py, Slices::new(Left::Messages(found.into()), None)),
+        )
+    }
+
+    /// A page: of keys and texts, texts alone, or keys alone, as `what` says.
+    #[expect(clippy::too_many_arguments, reason = "those of the verb")]
+    fn page(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        what: &str,
+        page_size: Given<'_>,
+        start_after: Optional<'_, '_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let verb = match what {
+            "keys" => "list_keys",
+            "texts" => "list_messages",
+            _ => "iter_messages",
+        };
+        let caller = Caller::new(post, future, verb);
+        // An iterator looks at what failed itself.
+        let fallback = if verb == "iter_messages" {
+            RAISES
+        } else {
+            NONE
+        };
+        self.begin(
+            &caller,
+            fallback,
+            |_| {
+                let page_size = arguments::page_size(&page_size, 10)?;
+                let start_after = start_after.map(arguments::start_after).transpose()?;
+                let list = List {
+                    page_size,
+                    start_after: start_after.map(str::to_owned),
+                    bucket: arguments::bucket(&bucket)?.to_owned(),
+                    values: verb != "list_keys",
+                };
+                let name = arguments::backend(&backend)?;
+                Ok(move |store: &Arc<Store>, cancel, reply| {
+                    store.list_later(name, &list, cancel, reply);
+                })
+            },
+            move |py, listing: Listing| {
+                let entries = listing.entries.into_iter();
+                let left = match verb {
+                    "list_keys" => Left::Texts(entries.map(|(key, _)| key).collect()),
+                    "list_messages" => Left::Texts(entries.map(|(_, text)| text).collect()),
+                    _ => Left::Messages(entries.collect()),
+                };
+                to_python(py, Slices::new(left, listing.next_marker))
+            },
+        )
+    }
+
+    /// Refuses what `iter_messages` could not do, before its first record.
+    fn check_iter(
+        &self,
+        py: Python<'_>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+        page_size: Given<'_>,
+    ) -> PyResult<()> {
+        let name = arguments::backend(&backend)?;
+        arguments::bucket(&bucket)?;
+        arguments::page_size(&page_size, 1000)?;
+        let open = self.db.bind(py).get().open(py)?;
+        outcome(py, open.store.check(name, "", 0))
+    }
+
+    /// Whether a page that failed so would fail again: then its records come one by one.
+    #[staticmethod]
+    fn is_for_good(error: Bound<'_, PyAny>) -> bool {
+        let py = error.py();
+        errors::is_for_good(py, &PyErr::from_value(error))
+    }
+
+    /// As `DB.tether`; it makes coroutine functions.
+    fn tether<'py>(
+        &self,
+        py: Python<'py>,
+        bucket: Given<'py>,
+        wait: Given<'py>,
+        backend: Given<'py>,
+        key: Optional<'_, 'py>,
+        queue: Optional<'_, 'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let options = Tether {
+            bucket,
+            wait,
+            backend,
+            key,
+            queue,
+        };
+        options.decorate(self.db.bind(py), true)
+    }
+
+    fn ping(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        backend: Given<'_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "ping");
+        self.begin(
+            &caller,
+            RAISES,
+            |_| {
+                let name = arguments::backend(&backend)?;
+                Ok(move |store: &Arc<Store>, cancel, reply| store.ping_later(name, cancel, reply))
+            },
+            |py, took: std::time::Duration| to_python(py, took.as_secs_f64()),
+        )
+    }
+
+    fn flush(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        timeout: Optional<'_, '_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "flush");
+        self.begin(
+            &caller,
+            RAISES,
+            |_| {
+                let deadline = arguments::deadline(timeout)?;
+                Ok(move |store: &Arc<Store>, cancel, reply| {
+                    store.flush_later(deadline, cancel, reply);
+                })
+            },
+            nothing,
+        )
+    }
+
+    fn stop(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        timeout: Optional<'_, '_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "stop");
+        self.begin(
+            &caller,
+            RAISES,
+            |_| {
+                let deadline = arguments::deadline(timeout)?;
+                Ok(move |store: &Arc<Store>, cancel, reply| {
+                    store.stop_later(deadline, cancel, reply);
+                })
+            },
+            nothing,
+        )
+    }
+
+    /// `raises`: also where errors are only logged, as entering a `with` block does.
+    fn start(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        raises: bool,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "start");
+        let work = |_: &Bound<'_, DB>| {
+            Ok(|store: &Arc<Store>, cancel: Arc<Cancel>, reply| {
+                store.errand_later(reply, move |store| store.start(&*cancel));
+            })
+        };
+        let fallback = if raises { RAISES } else { NONE };
+        self.begin(&caller, fallback, work, nothing)
+    }
+
+    fn failed_messages(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        backend: Optional<'_, '_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "failed_messages");
+        self.begin(
+            &caller,
+            NONE,
+            |_| {
+                let name = DB::some_backend(backend)?;
+                Ok(errand(name, |store, name, cancel| {
+                    store.failed_messages(name, cancel)
+                }))
+            },
+            |py, failed: Vec<_>| to_python(py, Slices::new(Left::Failed(failed.into()), None)),
+        )
+    }
+
+    fn retry_failed(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        backend: Optional<'_, '_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "retry_failed");
+        self.begin(
+            &caller,
+            ZERO,
+            |_| {
+                let name = DB::some_backend(backend)?;
+                Ok(errand(name, |store, name, cancel| {
+                    store.retry_failed(name, cancel)
+                }))
+            },
+            to_python::<usize>,
+        )
+    }
+
+    fn drop_failed(
+        &self,
+        post: &Bound<'_, Post>,
+        future: &Bound<'_, PyAny>,
+        backend: Optional<'_, '_>,
+    ) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "drop_failed");
+        self.begin(
+            &caller,
+            ZERO,
+            |_| {
+                let name = DB::some_backend(backend)?;
+                Ok(errand(name, |store, name, cancel| {
+                    store.drop_failed(name, cancel)
+                }))
+            },
+            to_python::<usize>,
+        )
+    }
+}
+
+fn none(py: Python<'_>) -> Py<PyAny> {
+    py.None()
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "as the other conversions are")]
+fn nothing(py: Python<'_>, (): ()) -> PyResult<Py<PyAny>> {
+    Ok(py.None())
+}
+
+/// A verb of the queue about one backend, or all.
+fn errand<T: Send + 'static>(
+    name: Option<BackendName>,
+    work: fn(&Store, Option<BackendName>, &Cancel) -> Result<T>,
+) -> impl FnOnce(&Arc<Store>, Arc<Cancel>, Reply<T>) + Send {
+    move |store, cancel, reply| {
+        store.errand_later(reply, move |store| work(store, name, &cancel));
+    }
+}
