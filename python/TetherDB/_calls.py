@@ -28,8 +28,7 @@ class Calls:
 
     async def wait(self, begin: Callable[..., int], *arguments: object) -> Any:
         """Begin a call, and wait for its outcome."""
-        loop = _loops.running()
-        post, future = _loops.post_of(loop), loop.create_future()
+        post, future = _loops.post_of_running()
         number = begin(post, future, *arguments)
         try:
             return await future

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from TetherDB._tetherdb import Post
 
@@ -21,10 +21,16 @@ def running() -> AbstractEventLoop:
         return asyncio.get_running_loop()
     except RuntimeError:
         raise RuntimeError(
-            "AsyncDB needs a running event loop of asyncio, or of what works like it (uvloop), and there is "
+            "This needs a running event loop of asyncio, or of what works like it (uvloop), and there is "
             "none in this thread. Await it in a coroutine that asyncio.run() runs; a forked child or a "
             "thread runs a loop of its own. Under trio use DB in a thread (anyio.to_thread.run_sync)."
         ) from None
+
+
+def post_of_running() -> tuple[Post, asyncio.Future[Any]]:
+    """The post of the running loop, and a new future of it."""
+    loop = running()
+    return post_of(loop), loop.create_future()
 
 
 def post_of(loop: AbstractEventLoop) -> Post:

@@ -195,10 +195,8 @@ impl AsyncVerbs {
         let verbs = ["write_message", "write_queue_message"];
         let verb = verbs[usize::from(verb != verbs[0])];
         let caller = Caller::new(post, future, verb);
-        let py = future.py();
         let inner = receipt.then(queue::Receipt::default);
         let theirs = inner.clone();
-        let channel = Arc::clone(&self.db.bind(py).get().open(py)?.channel);
         self.begin(
             &caller,
             FALSE,
@@ -211,7 +209,7 @@ impl AsyncVerbs {
             },
             move |py, ()| match inner {
                 None => to_python(py, true),
-                Some(inner) => Ok(Py::new(py, Receipt::new(inner, channel))?.into_any()),
+                Some(inner) => Ok(Py::new(py, Receipt::new(inner))?.into_any()),
             },
         )
     }

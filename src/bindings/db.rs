@@ -115,8 +115,7 @@ impl DB {
             }
             let inner = queue::Receipt::default();
             self.enqueue(py, name, message, Some(inner.clone()))?;
-            let channel = Arc::clone(&self.open(py)?.channel);
-            Ok(Bound::new(py, Receipt::new(inner, channel))?.into_any())
+            Ok(Bound::new(py, Receipt::new(inner))?.into_any())
         };
         self.settle(py, "write_queue_message", write(), || truth(py, false))
     }

@@ -15,6 +15,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
+use pyo3::types::PyBool;
 
 use super::calls::{self, Calls};
 use super::db::DB;
@@ -23,7 +24,7 @@ use super::events::{Channel, Sender};
 use crate::config::Logging;
 use crate::error::{Error, Kind, Result};
 use crate::process;
-use crate::queue::{Events, Level};
+use crate::queue::{self, Events, Level};
 use crate::reply::Reply;
 use crate::wait::{self, Cancel, Interrupt};
 
@@ -84,7 +85,7 @@ struct Failure {
     channel: Arc<Channel>,
 }
 
-type Open = Box<dyn FnOnce(&Bound<'_, DB>) -> PyResult<Py<PyAny>> + Send>;
+type Open = Box<dyn FnOnce(Python<'_>, Option<&Bound<'_, DB>>) -> PyResult<Py<PyAny>> + Send>;
 
 /// Touched by the loop's own thread alone, or by those that end the loop.
 #[derive(Default)]
@@ -96,7 +97,8 @@ struct Waiting {
 /// Who waits for an outcome.
 struct Call {
     future: Py<PyAny>,
-    db: Py<DB>,
+    /// Whose verb it is; a receipt is nobody's.
+    db: Option<Py<DB>>,
     cancel: Arc<Cancel>,
 }
 
@@ -112,18 +114,11 @@ impl Post {
         open: impl FnOnce(&Bound<'_, DB>, Result<T>) -> PyResult<Py<PyAny>> + Send + 'static,
     ) -> (u64, Arc<Cancel>, Reply<T>) {
         let cancel = Arc::new(Cancel::default());
-        let call = Call {
+        let number = self.add(Call {
             future: future.clone().unbind(),
-            db: db.clone().unbind(),
+            db: Some(db.clone().unbind()),
             cancel: Arc::clone(&cancel),
-        };
-        let number = {
-            let mut waiting = wait::lock(&self.waiting);
-            waiting.number += 1;
-            let number = waiting.number;
-            waiting.calls.insert(number, call);
-            number
-        };
+        });
         let (shared, theirs) = (Arc::clone(&self.shared), Arc::clone(&cancel));
         let reply = Reply::new(move |outcome: Result<T>| {
             let failed = outcome.as_ref().err().map(|error| Failure {
@@ -134,10 +129,39 @@ impl Post {
             if theirs.cancelled() {
                 return failed.into_iter().for_each(Failure::tell);
             }
-            let open = Box::new(move |db: &Bound<'_, DB>| open(db, outcome));
+            let open = Box::new(move |py: Python<'_>, db: Option<&Bound<'_, DB>>| match db {
+                Some(db) => open(db, outcome),
+                None => Ok(py.None()),
+            });
             shared.put(number, Letter { failed, open });
         });
         (number, cancel, reply)
+    }
+
+    /// Has `future` told how a queued message ended.
+    pub(super) fn expect_receipt(&self, future: &Bound<'_, PyAny>, receipt: &queue::Receipt) {
+        let number = self.add(Call {
+            future: future.clone().unbind(),
+            db: None,
+            cancel: Arc::default(),
+        });
+        let (shared, receipt) = (Arc::clone(&self.shared), receipt.clone());
+        let told = receipt.clone();
+        receipt.on_settled(move || {
+            let open = Box::new(move |py: Python<'_>, _: Option<&Bound<'_, DB>>| {
+                told.outcome().map_or(Ok(()), |ended| outcome(py, ended))?;
+                Ok(PyBool::new(py, true).to_owned().into_any().unbind())
+            });
+            shared.put(number, Letter { failed: None, open });
+        });
+    }
+
+    fn add(&self, call: Call) -> u64 {
+        let mut waiting = wait::lock(&self.waiting);
+        waiting.number += 1;
+        let number = waiting.number;
+        waiting.calls.insert(number, call);
+        number
     }
 
     /// Hands an outcome to whoever waits for it.
@@ -151,7 +175,7 @@ impl Post {
             }
         };
         let future = call.future.bind(py);
-        match (letter.open)(call.db.bind(py)) {
+        match (letter.open)(py, call.db.as_ref().map(|db| db.bind(py))) {
             Ok(value) => future.run_method("set_result", (value,))?,
             Err(error) => future.run_method("set_exception", (error.into_value(py),))?,
         };

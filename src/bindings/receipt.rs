@@ -1,13 +1,12 @@
 //! `TetherDB.Receipt`: how one queued message ended.
 
-use std::sync::Arc;
-
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
 
 use super::calls::{self, Calls};
 use super::errors;
-use super::events::Channel;
+use super::post::Post;
 use super::{arguments, runtime};
 use crate::{process, queue};
 
@@ -25,15 +24,13 @@ use crate::{process, queue};
 #[pyclass(module = "TetherDB", frozen)]
 pub(super) struct Receipt {
     inner: queue::Receipt,
-    channel: Arc<Channel>,
     generation: u64,
 }
 
 impl Receipt {
-    pub(super) fn new(inner: queue::Receipt, channel: Arc<Channel>) -> Self {
+    pub(super) fn new(inner: queue::Receipt) -> Self {
         Self {
             inner,
-            channel,
             generation: process::generation(),
         }
     }
@@ -99,21 +96,11 @@ impl Receipt {
     }
 
     fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        static POST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
         self.check_owner()?;
-        let event_loop = calls::import(py, "asyncio")?.run_method("get_running_loop", ())?;
-        let future = event_loop.run_method("create_future", ())?;
-        let (loop_handle, future_handle) = (event_loop.unbind(), future.clone().unbind());
-        let (receipt, channel) = (self.inner.clone(), Arc::clone(&self.channel));
-        self.inner.on_settled(move || {
-            channel.call(Box::new(move |py| {
-                let resolve = resolve(py, &receipt, &future_handle)?;
-                // A closed loop has nobody left who waits.
-                let _ = loop_handle
-                    .bind(py)
-                    .run_method("call_soon_threadsafe", (resolve,));
-                Ok(())
-            }));
-        });
+        let post = calls::imported(py, &POST, "TetherDB._loops", "post_of_running")?;
+        let (post, future): (Bound<'_, Post>, Bound<'_, PyAny>) = post.run(())?.extract()?;
+        post.get().expect_receipt(&future, &self.inner);
         future.run_method("__await__", ())
     }
 
@@ -123,43 +110,5 @@ impl Receipt {
             Some(Ok(())) => "<TetherDB.Receipt: delivered>",
             Some(Err(_)) => "<TetherDB.Receipt: given up>",
         }
-    }
-}
-
-/// A callable for the event loop that gives the future its result, unless it was cancelled meanwhile.
-fn resolve<'py>(
-    py: Python<'py>,
-    receipt: &queue::Receipt,
-    future: &Py<PyAny>,
-) -> PyResult<Bound<'py, PyAny>> {
-    let outcome = match receipt.outcome() {
-        Some(Err(error)) => Some(errors::to_python(py, &error).into_value(py).into_any()),
-        _ => None,
-    };
-    let settle = Settle {
-        future: future.clone_ref(py),
-        outcome,
-    };
-    Ok(Bound::new(py, settle)?.into_any())
-}
-
-#[pyclass(frozen)]
-struct Settle {
-    future: Py<PyAny>,
-    outcome: Option<Py<PyAny>>,
-}
-
-#[pymethods]
-impl Settle {
-    fn __call__(&self, py: Python<'_>) -> PyResult<()> {
-        let future = self.future.bind(py);
-        if future.run_method("done", ())?.is_truthy()? {
-            return Ok(());
-        }
-        match &self.outcome {
-            None => future.run_method("set_result", (true,))?,
-            Some(error) => future.run_method("set_exception", (error,))?,
-        };
-        Ok(())
     }
 }

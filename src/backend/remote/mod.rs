@@ -16,6 +16,8 @@ use std::ops;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::{
     Backend, Capabilities, Change, Changed, Completion, Failures, Found, Look, Page, Range, Turn,
 };
@@ -121,26 +123,54 @@ pub(super) trait Client: Send + Sync + 'static {
     fn close(&self);
 }
 
+/// Of calls that are called back, so many have requests under way: a request in flight takes tens of kilobytes, and a
+/// connection may be its own.
+const AT_ONCE: usize = 256;
+
 /// A backend across a network.
-pub(super) struct Remote<C>(Arc<C>);
+pub(super) struct Remote<C> {
+    client: Arc<C>,
+    at_once: Arc<Semaphore>,
+}
 
 impl<C: Client> Remote<C> {
     pub(super) fn new(client: C) -> Self {
-        Self(Arc::new(client))
+        Self {
+            client: Arc::new(client),
+            at_once: Arc::new(Semaphore::new(AT_ONCE)),
+        }
     }
 
-    /// Has the runtime do `work`, and answer.
-    fn call_back<T: Send + 'static>(
+    /// Has the runtime do `work`, and answer. It is not begun if nobody waits for it any more, or if those before it take
+    /// all of its time.
+    fn call_back<T, F>(
         &self,
+        cancel: Arc<Cancel>,
         reply: Reply<T>,
-        work: impl Future<Output = Result<T>> + Send + 'static,
-    ) {
-        match executor::get(self.name()) {
-            Ok(runtime) => {
-                runtime.spawn(async move { reply.give(executor::gated(work).await) });
-            }
-            Err(error) => reply.give(Err(error)),
-        }
+        work: impl FnOnce(Arc<C>, Arc<Cancel>) -> F + Send + 'static,
+    ) where
+        T: Send + 'static,
+        F: Future<Output = Result<T>> + Send + 'static,
+    {
+        let runtime = match executor::get(self.name()) {
+            Ok(runtime) => runtime,
+            Err(error) => return reply.give(Err(error)),
+        };
+        let (client, at_once) = (Arc::clone(&self.client), Arc::clone(&self.at_once));
+        runtime.spawn(async move {
+            let turn = tokio::time::timeout(client.timeout(), at_once.acquire_owned()).await;
+            let outcome = match turn {
+                Ok(_) if cancel.cancelled() => Err(Error::interrupted()),
+                // Boxed: what waits for its turn has no room for a request yet.
+                Ok(turn) => {
+                    let outcome = Box::pin(executor::gated(work(client, cancel))).await;
+                    drop(turn);
+                    outcome
+                }
+                Err(_) => Err(waited_in_vain(&*client)),
+            };
+            reply.give(outcome);
+        });
     }
 
     /// Waits for `work`. If its caller is interrupted, what is on its way ends by itself, and nothing more begins.
@@ -154,13 +184,22 @@ impl<C: Client> Remote<C> {
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let cancel = Arc::new(Cancel::default());
-        let work = work(Arc::clone(&self.0), Arc::clone(&cancel));
+        let work = work(Arc::clone(&self.client), Arc::clone(&cancel));
         executor::wait_for(self.name(), work, interrupt).inspect_err(|error| {
             if error.kind() == Kind::Interrupted {
                 cancel.cancel();
             }
         })
     }
+}
+
+fn waited_in_vain<C: Client>(client: &C) -> Error {
+    let text = format!(
+        "{AT_ONCE} other calls are under way, and none ended within {:.1} s. Nothing was sent; begin fewer calls at \
+         once, or see what keeps the server.",
+        client.timeout().as_secs_f64()
+    );
+    Error::backend(Kind::Timeout, client.name(), true, text)
 }
 
 /// Updates one key; whether it existed.
@@ -172,24 +211,24 @@ async fn update<C: Client>(client: &Arc<C>, message: Message) -> Result<bool> {
 
 impl<C: Client> Backend for Remote<C> {
     fn name(&self) -> BackendName {
-        self.0.name()
+        self.client.name()
     }
 
     fn limits(&self) -> Limits {
-        self.0.limits()
+        self.client.limits()
     }
 
     fn capabilities(&self) -> Capabilities {
         Capabilities {
             repeated_keys: false,
-            max_batch: self.0.most_written().count,
+            max_batch: self.client.most_written().count,
             batches_per_request: 1,
-            max_in_flight: self.0.most_in_flight(),
+            max_in_flight: self.client.most_in_flight(),
         }
     }
 
     fn patience(&self) -> Duration {
-        self.0.timeout()
+        self.client.timeout()
     }
 
     fn read(&self, keys: &[String], interrupt: &dyn Interrupt) -> Result<Vec<(usize, String)>> {
@@ -246,12 +285,7 @@ impl<C: Client> Backend for Remote<C> {
         cancel: Arc<Cancel>,
         reply: Reply<Changed>,
     ) {
-        let client = Arc::clone(&self.0);
-        self.call_back(reply, async move {
-            // Nobody waits for it any more, and it has not begun.
-            if cancel.cancelled() {
-                return Err(Error::interrupted());
-            }
+        self.call_back(cancel, reply, |client, cancel| async move {
             let _turn = turn;
             match change {
                 Change::Write(messages) => {
@@ -266,11 +300,7 @@ impl<C: Client> Backend for Remote<C> {
     }
 
     fn look(self: Arc<Self>, look: Look, cancel: Arc<Cancel>, reply: Reply<Found>) {
-        let client = Arc::clone(&self.0);
-        self.call_back(reply, async move {
-            if cancel.cancelled() {
-                return Err(Error::interrupted());
-            }
+        self.call_back(cancel, reply, |client, cancel| async move {
             match look {
                 Look::Read(keys) => bulk::read(&client, keys, &cancel).await.map(Found::Texts),
                 Look::List {
@@ -296,7 +326,7 @@ impl<C: Client> Backend for Remote<C> {
     fn send(&self, batch: Vec<Message>, done: Completion) {
         match executor::get(self.name()) {
             Ok(runtime) => {
-                let client = Arc::clone(&self.0);
+                let client = Arc::clone(&self.client);
                 runtime.spawn(async move {
                     let failures = executor::gated(bulk::send(&client, batch)).await;
                     done.complete(failures);
@@ -315,10 +345,10 @@ impl<C: Client> Backend for Remote<C> {
     }
 
     fn take_over(&self) {
-        self.0.take_over();
+        self.client.take_over();
     }
 
     fn close(&self) {
-        self.0.close();
+        self.client.close();
     }
 }
