@@ -1,14 +1,15 @@
-"""All works by their names: those on files, large files, the journal, then those across a network."""
+"""All works by their names: on files, large files, the journal, across a network, and from coroutines."""
 
 from __future__ import annotations
 
+import coroutines
 import durable
 import footprint
 import remote
 import scale
 import workloads
 
-ROOMS = (workloads, scale, durable, footprint, remote)
+ROOMS = (workloads, scale, durable, footprint, remote, coroutines)
 WORKLOADS = {work.name: work for room in ROOMS for work in room.contenders()}
 # What can be said instead of the names.
 GROUPS = {
