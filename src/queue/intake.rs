@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::callers::Producer;
-use super::journal::Number;
+use super::journal::{Journal, Number, Taken};
 use super::lane::Lane;
 use super::receipt::Receipt;
 use crate::config::WhenFull;
 use crate::error::{Error, Kind, Result};
 use crate::message::{Message, quote};
 use crate::sync::thread::{self, ThreadId};
-use crate::wait::{self, Interrupt, Wait};
+use crate::wait::{self, Interrupt, Never, Wait};
 
 /// A message that the worker has not seen yet.
 pub(super) struct Incoming {
@@ -21,6 +21,13 @@ pub(super) struct Incoming {
     pub(super) receipt: Option<Receipt>,
     /// Its place in the journal, if there is one.
     pub(super) number: Option<Number>,
+}
+
+/// A message that has its room, and is in the journal's file.
+pub(super) struct Entering {
+    incoming: Incoming,
+    taken: Taken,
+    journal: Arc<Journal>,
 }
 
 /// A producer's place among those who wait for room.
@@ -69,6 +76,12 @@ impl Ticket {
 }
 
 impl Intake {
+    /// Room that was reserved is free again.
+    fn give_back(&mut self, size: usize) {
+        self.reserved -= 1;
+        self.reserved_bytes -= size;
+    }
+
     /// One more message is accepted and waits.
     pub(super) fn count_in(&mut self, size: usize) {
         self.pending += 1;
@@ -136,56 +149,135 @@ impl Lane {
         interrupt: &dyn Interrupt,
     ) -> Result<bool> {
         self.check_size(&message)?;
-        let mut incoming = Incoming {
+        let incoming = Incoming {
             message,
             receipt,
             number: None,
         };
-        let mut intake = self.make_room(&incoming.message, interrupt)?;
+        let intake = self.make_room(&incoming.message, interrupt)?;
         if self.config.journal.is_none() {
-            self.accept(&mut intake, incoming);
-            self.admit(&mut intake);
-            let has_worker = intake.worker.is_some();
-            drop(intake);
-            if !has_worker {
-                // It ended while this call waited for room. As below.
-                let _ = self.ensure_worker();
-            }
+            self.accept_and_go_on(intake, incoming);
             return Ok(true);
         }
+        let entering = match self.put_in_journal(intake, incoming) {
+            Ok(Some(entering)) => entering,
+            other => return other.map(|_| false),
+        };
+        self.accept_when_safe(entering, interrupt).map(|()| true)
+    }
+
+    /// As [`Self::enqueue`] with a journal, for several in their order, with one disk sync for all. Ends before one for
+    /// which there is no room, unless it is the first, which waits for it until `interrupt` says so; gives how each ended
+    /// that was tried.
+    pub fn enqueue_all(
+        self: &Arc<Self>,
+        all: Vec<(Message, Option<Receipt>)>,
+        interrupt: &dyn Interrupt,
+    ) -> Vec<Result<bool>> {
+        let mut entered = Vec::with_capacity(all.len());
+        for (message, receipt) in all {
+            let incoming = Incoming {
+                message,
+                receipt,
+                number: None,
+            };
+            let intake = self.check_size(&incoming.message).and_then(|()| {
+                if entered.is_empty() {
+                    return self.make_room(&incoming.message, interrupt).map(Some);
+                }
+                let intake = self.lock_with_worker()?;
+                Ok(self
+                    .has_room(&intake, &incoming.message, None)
+                    .then_some(intake))
+            });
+            entered.push(match intake {
+                Ok(Some(intake)) => self.put_in_journal(intake, incoming),
+                Ok(None) => break,
+                Err(error) => Err(error),
+            });
+        }
+        entered
+            .into_iter()
+            .map(|entering| match entering? {
+                Some(entering) => self.accept_when_safe(entering, &Never).map(|()| true),
+                None => Ok(false),
+            })
+            .collect()
+    }
+
+    /// Reserves room, and puts the message into the journal's file. `None`: the journal was closed meanwhile, and nothing
+    /// was accepted.
+    pub(super) fn put_in_journal<'a>(
+        self: &'a Arc<Self>,
+        mut intake: MutexGuard<'a, Intake>,
+        mut incoming: Incoming,
+    ) -> Result<Option<Entering>> {
         let Some(journal) = self.journal.load_full() else {
             self.admit(&mut intake);
-            return Ok(false);
+            return Ok(None);
         };
         let size = incoming.message.size();
         intake.reserved += 1;
         intake.reserved_bytes += size;
         drop(intake);
-        let appended = journal.append(self.backend.name(), &incoming.message, interrupt);
-        let mut intake = wait::lock(&self.intake);
-        intake.reserved -= 1;
-        intake.reserved_bytes -= size;
-        self.admit(&mut intake);
-        incoming.number = appended?;
-        if incoming.number.is_none() {
-            return Ok(false);
+        match journal.take(self.backend.name(), &incoming.message) {
+            Ok(Some(taken)) => {
+                incoming.number = Some(taken.number());
+                Ok(Some(Entering {
+                    incoming,
+                    taken,
+                    journal,
+                }))
+            }
+            other => {
+                let mut intake = wait::lock(&self.intake);
+                intake.give_back(size);
+                self.admit(&mut intake);
+                drop(intake);
+                other.map(|_| None)
+            }
         }
-        if journal.is_closing() {
-            // It is in the journal, and whoever opens that next delivers it.
+    }
+
+    /// Waits until a message in the journal is safe, and accepts it.
+    pub(super) fn accept_when_safe(
+        self: &Arc<Self>,
+        entering: Entering,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
+        let Entering {
+            incoming,
+            taken,
+            journal,
+        } = entering;
+        let message = &incoming.message;
+        let safe = journal.make_safe(&taken, self.backend.name(), message, interrupt);
+        let mut intake = wait::lock(&self.intake);
+        intake.give_back(message.size());
+        if safe.is_err() || journal.is_closing() {
+            self.admit(&mut intake);
             drop(intake);
+            // Where it is closing the message is in it, and whoever opens it next delivers it.
+            safe?;
             if let Some(receipt) = incoming.receipt {
                 receipt.settle(Err(self.left_in_journal(&journal)));
             }
-            return Ok(true);
+            return Ok(());
         }
+        self.accept_and_go_on(intake, incoming);
+        Ok(())
+    }
+
+    /// Accepts a message, and sees to it that somebody delivers it: a worker may have ended while this call waited.
+    fn accept_and_go_on(self: &Arc<Self>, mut intake: MutexGuard<'_, Intake>, incoming: Incoming) {
         self.accept(&mut intake, incoming);
+        self.admit(&mut intake);
         let has_worker = intake.worker.is_some();
         drop(intake);
         if !has_worker {
             // It is accepted: should no thread start now, the next verb tries again.
             let _ = self.ensure_worker();
         }
-        Ok(true)
     }
 
     /// Waits until the message fits, in fair order; gives the intake with room for it.

@@ -1,6 +1,8 @@
 //! The verbs for callers that do not wait in a thread: they are called back. The same as the blocking ones beside them;
 //! nothing here blocks but what is done aside.
 
+use crate::sync::Mutex;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,7 +18,7 @@ use crate::message::{BackendName, Message};
 use crate::process;
 use crate::queue::{Lane, Level, Receipt};
 use crate::reply::Reply;
-use crate::wait::{Cancel, Never};
+use crate::wait::{self, Cancel, Interrupt, Never};
 
 /// How many verbs of the queue that may wait for a disk are done at once.
 const ERRANDS: usize = 4;
@@ -24,12 +26,25 @@ const ERRANDS: usize = 4;
 /// More keys than these take their places in a thread of their own, since a caller that must not block would.
 const INLINE: usize = 500;
 
+/// Most messages that go into the journal with one disk sync.
+const JOURNALED: usize = 256;
+
 /// Whose turn it is with what may block.
 pub(super) struct Turns {
     errands: Arc<Semaphore>,
     stops: Line,
-    /// With a journal, messages go into it one after the other.
+    /// With a journal, messages go into it in their order, many at a time.
     journal: Line,
+    producers: Mutex<VecDeque<Producer>>,
+}
+
+/// A message on its way into the journal.
+struct Producer {
+    lane: Arc<Lane>,
+    message: Message,
+    receipt: Option<Receipt>,
+    cancel: Arc<Cancel>,
+    reply: Reply<()>,
 }
 
 impl Default for Turns {
@@ -38,6 +53,7 @@ impl Default for Turns {
             errands: Arc::new(Semaphore::new(ERRANDS)),
             stops: Line::default(),
             journal: Line::default(),
+            producers: Mutex::default(),
         }
     }
 }
@@ -279,11 +295,67 @@ impl Store {
             self.mark_started();
             return lane.enqueue_later(message, receipt, cancel, reply);
         }
-        let store = Arc::clone(self);
-        let enqueue = move |reply: Reply<()>| {
-            reply.give(store.enqueue(name, message, receipt, &*cancel));
+        let runtime = match executor::get(name) {
+            Ok(runtime) => runtime,
+            Err(error) => return reply.give(Err(error)),
         };
-        in_line(&self.turns.journal, reply, enqueue);
+        wait::lock(&self.turns.producers).push_back(Producer {
+            lane: Arc::clone(lane),
+            message,
+            receipt,
+            cancel,
+            reply,
+        });
+        let store = Arc::clone(self);
+        // Whoever comes first takes those along who have come since.
+        self.turns
+            .journal
+            .push(&runtime, move || store.put_in_journal());
+    }
+
+    /// Puts into the journal what stands first in the line, with what follows for the same backend.
+    fn put_in_journal(&self) {
+        let mut batch: Vec<Producer> = Vec::new();
+        {
+            let mut producers = wait::lock(&self.turns.producers);
+            while batch.len() < JOURNALED
+                && let Some(next) = producers.front()
+                && batch
+                    .first()
+                    .is_none_or(|first| Arc::ptr_eq(&first.lane, &next.lane))
+            {
+                batch.extend(producers.pop_front());
+            }
+        }
+        while let Some(first) = batch.first() {
+            if first.cancel.cancelled() {
+                batch.remove(0).reply.give(Err(Error::interrupted()));
+                continue;
+            }
+            let (lane, cancel) = (Arc::clone(&first.lane), Arc::clone(&first.cancel));
+            let mut outcomes = Vec::new();
+            if batch.len() > 1 && !process::exiting() && self.open_journal(&*cancel).is_ok() {
+                self.mark_started();
+                let messages = batch
+                    .iter()
+                    .map(|one| (one.message.clone(), one.receipt.clone()));
+                outcomes = lane.enqueue_all(messages.collect(), &*cancel);
+            }
+            if outcomes.is_empty() {
+                outcomes.push(Ok(false));
+            }
+            for (producer, outcome) in batch.drain(..outcomes.len()).zip(outcomes) {
+                let name = producer.lane.backend().name();
+                producer.reply.give(match outcome {
+                    Ok(true) => Ok(()),
+                    // Alone, or the journal was closed in between.
+                    Ok(false) => {
+                        self.enqueue(name, producer.message, producer.receipt, &*producer.cancel)
+                    }
+                    Err(error) => Err(error),
+                });
+            }
+        }
     }
 
     /// As [`Self::flush`].

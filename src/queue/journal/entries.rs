@@ -15,6 +15,20 @@ use crate::wait::Interrupt;
 
 /// A journal in which nothing is alive is emptied when it has this many bytes.
 const EMPTIED_AT: u64 = 1 << 20;
+/// A message that is in the file.
+pub struct Taken {
+    number: Number,
+    /// Where its record ends, of all that was ever written.
+    end: u64,
+}
+
+impl Taken {
+    /// Its number.
+    pub fn number(&self) -> Number {
+        self.number
+    }
+}
+
 /// How messages of one request ended, for the journal.
 #[derive(Default)]
 pub struct Fates {
@@ -36,50 +50,90 @@ impl Journal {
         message: &Message,
         interrupt: &dyn Interrupt,
     ) -> Result<Option<Number>> {
-        let failed = |cause: &dyn std::fmt::Display| {
-            let text = format!(
-                "the journal {} did not take key {}: {cause}. Nothing was queued. Check its disk, and whether it is full, \
-                 or write directly with write_message.",
-                self.path(),
-                quote(message.key())
-            );
-            Error::backend(Kind::Backend, backend, true, text)
+        let Some(taken) = self.take(backend, message)? else {
+            return Ok(None);
         };
+        self.make_safe(&taken, backend, message, interrupt)?;
+        Ok(Some(taken.number))
+    }
+
+    /// Takes a message that is in the file when this returns, but is not safe before [`Self::make_safe`]. `None` as with
+    /// [`Self::append`].
+    ///
+    /// # Errors
+    /// The disk is full or fails: then it was not taken.
+    pub fn take(
+        self: &Arc<Self>,
+        backend: BackendName,
+        message: &Message,
+    ) -> Result<Option<Taken>> {
+        let failed = |cause: &dyn std::fmt::Display| self.did_not_take(backend, message, cause);
         if self.syncs.has_failed() {
             self.heal().map_err(|cause| failed(&cause))?;
         }
-        let (number, at) = {
-            let mut writer = self.lock();
-            if self.is_closing() {
-                return Ok(None);
-            }
-            let number = writer.alive.next_number();
-            let record = Record::accepted(number, backend, message);
-            let owed = writer.buffer.len();
-            record.write(self.header, &mut writer.buffer);
-            if let Err(cause) = writer.write() {
-                writer.buffer.truncate(owed);
-                return Err(failed(&cause));
-            }
-            writer.alive.accept(number, backend, message.clone());
-            (number, writer.written)
-        };
+        let mut writer = self.lock();
+        if self.is_closing() {
+            return Ok(None);
+        }
+        let number = writer.alive.next_number();
+        let record = Record::accepted(number, backend, message);
+        let owed = writer.buffer.len();
+        record.write(self.header, &mut writer.buffer);
+        if let Err(cause) = writer.write() {
+            writer.buffer.truncate(owed);
+            return Err(failed(&cause));
+        }
+        writer.alive.accept(number, backend, message.clone());
+        let end = writer.written;
+        Ok(Some(Taken { number, end }))
+    }
+
+    /// Waits until a message that was taken is as safe as the configuration asks for.
+    ///
+    /// # Errors
+    /// The disk fails, or `Interrupted`: then it is taken no more.
+    pub fn make_safe(
+        self: &Arc<Self>,
+        taken: &Taken,
+        backend: BackendName,
+        message: &Message,
+        interrupt: &dyn Interrupt,
+    ) -> Result<()> {
         match self.config.sync {
             JournalSync::Never => {}
             JournalSync::Interval => self.sync_soon(),
             JournalSync::Always => {
-                if let Err(error) = self.wait_synced(at, interrupt) {
+                if let Err(error) = self.wait_synced(taken.end, interrupt) {
                     let fates = Fates {
-                        settled: vec![number],
+                        settled: vec![taken.number],
                         ..Fates::default()
                     };
                     self.settle(&fates);
                     let interrupted = error.kind() == Kind::Interrupted;
-                    return Err(if interrupted { error } else { failed(&error) });
+                    return Err(if interrupted {
+                        error
+                    } else {
+                        self.did_not_take(backend, message, &error)
+                    });
                 }
             }
         }
-        Ok(Some(number))
+        Ok(())
+    }
+
+    fn did_not_take(
+        &self,
+        backend: BackendName,
+        message: &Message,
+        cause: &dyn std::fmt::Display,
+    ) -> Error {
+        let text = format!(
+            "the journal {} did not take key {}: {cause}. Nothing was queued. Check its disk, and whether it is full, \
+             or write directly with write_message.",
+            self.path(),
+            quote(message.key())
+        );
+        Error::backend(Kind::Backend, backend, true, text)
     }
 
     /// Notes how messages have ended, before anything newer of their keys may travel. `false`: it is closed, and whoever

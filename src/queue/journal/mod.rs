@@ -44,7 +44,7 @@ use record::Header;
 use sync::Syncs;
 use writer::Writer;
 
-pub use entries::Fates;
+pub use entries::{Fates, Taken};
 pub use record::Number;
 pub use replay::Live;
 
