@@ -34,7 +34,8 @@ pub(super) struct Entering {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ticket {
     number: u64,
-    thread: ThreadId,
+    /// Who waits; nobody does for those who are called back.
+    thread: Option<ThreadId>,
 }
 
 /// The state that every enqueue touches. Locked last, and only for a few instructions.
@@ -90,12 +91,8 @@ impl Intake {
         self.bytes += size as u64;
     }
 
-    pub(super) fn draw_ticket(&mut self) -> Ticket {
-        let ticket = Ticket {
-            number: self.next_ticket,
-            thread: thread::current().id(),
-        };
-        self.next_ticket += 1;
+    fn draw_ticket(&mut self) -> Ticket {
+        let ticket = self.new_ticket(Some(thread::current().id()));
         // A signal handler that runs on top of a waiting call must not wait behind it.
         let below = self
             .producers
@@ -104,6 +101,19 @@ impl Intake {
         self.producers
             .insert(below.unwrap_or(self.producers.len()), ticket);
         ticket
+    }
+
+    /// A producer that is called back stands at the end of the line.
+    pub(super) fn add_caller(&mut self, producer: Producer) {
+        let ticket = self.new_ticket(None);
+        self.producers.push_back(ticket);
+        self.callers.insert(ticket.number, producer);
+    }
+
+    fn new_ticket(&mut self, thread: Option<ThreadId>) -> Ticket {
+        let number = self.next_ticket;
+        self.next_ticket += 1;
+        Ticket { number, thread }
     }
 }
 

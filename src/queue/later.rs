@@ -163,13 +163,11 @@ impl Lane {
             drop(intake);
             return reply.give(Err(self.full(&incoming.message, "it is full")));
         }
-        let ticket = intake.draw_ticket();
-        let producer = Producer {
+        intake.add_caller(Producer {
             incoming,
             cancel,
             reply,
-        };
-        intake.callers.insert(ticket.number(), producer);
+        });
         // Somebody waits for room: what waits for its batch to fill goes now.
         self.poke_locked(&mut intake);
     }

@@ -25,6 +25,8 @@ mod intake;
 pub mod journal;
 mod lane;
 mod later;
+#[cfg(test)]
+mod later_tests;
 mod ledger;
 mod order;
 #[cfg(test)]
