@@ -8,6 +8,7 @@
 )]
 
 mod arguments;
+mod async_call;
 mod async_verbs;
 mod calls;
 mod config;
