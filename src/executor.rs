@@ -115,6 +115,11 @@ struct Queued {
 }
 
 impl Line {
+    /// Whether all of it is done.
+    pub(crate) fn is_idle(&self) -> bool {
+        !wait::lock(&self.0).running
+    }
+
     /// Puts `work` at the end.
     pub(crate) fn push(&self, runtime: &Handle, work: impl FnOnce() + Send + 'static) {
         let is_running = {

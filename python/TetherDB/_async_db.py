@@ -230,7 +230,8 @@ class AsyncDB:
 
     async def stats(self) -> dict[str, Any]:
         """The accounts of every backend's queue. As ``DB.stats``."""
-        return dict(self._db.stats())
+        accounts: dict[str, Any] = await self._calls.wait(self._verbs.stats)
+        return accounts
 
     async def failed_messages(self, backend: str | None = None) -> list[tuple[str, _Value, str, str]]:
         """What was given up and is kept. As ``DB.failed_messages``."""

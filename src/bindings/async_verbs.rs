@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 
 use super::arguments::{self, Given};
 use super::async_call::{Caller, FALSE, NONE, RAISES, ZERO, errand, nothing, settle, to_python};
-use super::db::{DB, Optional, Tether};
+use super::db::{DB, Optional, Tether, accounts};
 use super::post::{Post, outcome};
 use super::receipt::Receipt;
 use super::slices::{Gathering, Left, Slices};
@@ -430,6 +430,18 @@ impl AsyncVerbs {
         };
         let fallback = if raises { RAISES } else { NONE };
         self.begin(&caller, fallback, work, nothing)
+    }
+
+    fn stats(&self, post: &Bound<'_, Post>, future: &Bound<'_, PyAny>) -> PyResult<u64> {
+        let caller = Caller::new(post, future, "stats");
+        let work = |_: &Bound<'_, DB>| {
+            Ok(|store: &Arc<Store>, _, reply| {
+                store.errand_later(reply, |store| Ok(store.stats()));
+            })
+        };
+        self.begin(&caller, RAISES, work, |py, all| {
+            Ok(accounts(py, all)?.into_any().unbind())
+        })
     }
 
     fn failed_messages(

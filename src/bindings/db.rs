@@ -356,26 +356,7 @@ impl DB {
     fn stats<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let open = self.open(py)?;
         let all = py.detach(|| open.store.stats());
-        let result = PyDict::new(py);
-        for stats in all {
-            let entry = PyDict::new(py);
-            for (name, count) in [
-                ("accepted", stats.accepted),
-                ("pending", stats.pending),
-                ("in_flight", stats.in_flight),
-                ("delivered", stats.delivered),
-                ("replaced", stats.replaced),
-                ("failed", stats.failed),
-                ("retried", stats.retried),
-                ("batches", stats.batches),
-                ("bytes", stats.bytes),
-            ] {
-                entry.set_item(name, count)?;
-            }
-            entry.set_item("last_error", stats.last_error)?;
-            result.set_item(stats.backend.as_str(), entry)?;
-        }
-        Ok(result)
+        accounts(py, all)
     }
 
     #[doc = include_str!("doc/failed_messages.txt")]
@@ -571,6 +552,30 @@ impl<'py> Tether<'_, 'py> {
         let partial = calls::import(py, "functools")?.attribute("partial")?;
         partial.run_with((tether, db), Some(&options))
     }
+}
+
+/// What `stats` gives.
+pub(super) fn accounts(py: Python<'_>, all: Vec<queue::Stats>) -> PyResult<Bound<'_, PyDict>> {
+    let result = PyDict::new(py);
+    for stats in all {
+        let entry = PyDict::new(py);
+        for (name, count) in [
+            ("accepted", stats.accepted),
+            ("pending", stats.pending),
+            ("in_flight", stats.in_flight),
+            ("delivered", stats.delivered),
+            ("replaced", stats.replaced),
+            ("failed", stats.failed),
+            ("retried", stats.retried),
+            ("batches", stats.batches),
+            ("bytes", stats.bytes),
+        ] {
+            entry.set_item(name, count)?;
+        }
+        entry.set_item("last_error", stats.last_error)?;
+        result.set_item(stats.backend.as_str(), entry)?;
+    }
+    Ok(result)
 }
 
 /// The debug lines of a handle that was opened.

@@ -309,6 +309,10 @@ impl Post {
     /// Called by the loop when something has arrived.
     fn deliver(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, post) = (slf.py(), slf.get());
+        if !post.is_ours() {
+            // A child that goes on with the loop it was forked in: the pipe is its parent's, too.
+            return Ok(());
+        }
         let begun = Instant::now();
         while let Some((number, letter)) = post.next() {
             if let Err(error) = post.hand_over(py, number, letter) {
@@ -374,6 +378,10 @@ impl Post {
 impl Drop for Post {
     /// The loop is gone, and whoever waited there.
     fn drop(&mut self) {
+        if !self.is_ours() {
+            // Inherited by `fork`: the parent's thread may have had the lock.
+            return;
+        }
         let letters = {
             let mut arrived = wait::lock(&self.shared.arrived);
             arrived.closed = true;

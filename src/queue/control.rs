@@ -1,8 +1,10 @@
 //! Those who wait for the worker: flush, stop, and direct verbs behind a queued message of their key.
 
+use crate::sync::MutexGuard;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::intake::Intake;
 use super::lane::Lane;
 use super::ledger::Ledger;
 use super::order::Gate;
@@ -10,6 +12,11 @@ use crate::error::{Error, Kind, Result};
 use crate::message::{Failed, quote};
 use crate::process;
 use crate::wait::{self, Interrupt, Wait};
+
+/// How often a lock is tried by a thread that must not be kept: some microseconds.
+const TRIES: usize = 200;
+/// So many messages are put in order in some hundred microseconds.
+const FEW: usize = 1000;
 
 /// The right of a direct verb to act on its keys: nothing older is left before it in the queue, and
 /// nothing newer travels until it is dropped.
@@ -309,15 +316,37 @@ impl Lane {
         Busy(self)
     }
 
-    pub(super) fn lock_absorbed(&self) -> crate::sync::MutexGuard<'_, Ledger> {
+    pub(super) fn lock_absorbed(&self) -> MutexGuard<'_, Ledger> {
         let mut ledger = wait::lock(&self.ledger);
-        let mut intake = wait::lock(&self.intake);
-        if !intake.incoming.is_empty() {
-            ledger.absorb(&mut intake);
-            // It sleeps until so many are incoming, these among them.
-            self.poke_locked(&mut intake);
-        }
+        let intake = wait::lock(&self.intake);
+        self.take_in(&mut ledger, intake);
         ledger
+    }
+
+    /// As [`Self::lock_absorbed`], for a thread that must not be kept: `None` where others are at it, or much has come in.
+    pub(super) fn try_lock_absorbed(&self) -> Option<MutexGuard<'_, Ledger>> {
+        // Mostly it is free again in no time.
+        let mut ledger = (0..TRIES).find_map(|_| {
+            std::hint::spin_loop();
+            self.ledger.try_lock().ok()
+        })?;
+        let intake = wait::lock(&self.intake);
+        if intake.incoming.len() > FEW {
+            return None;
+        }
+        self.take_in(&mut ledger, intake);
+        Some(ledger)
+    }
+
+    fn take_in(&self, ledger: &mut Ledger, mut intake: MutexGuard<'_, Intake>) {
+        if intake.incoming.is_empty() {
+            return;
+        }
+        let since = ledger.take_over(&mut intake);
+        // It sleeps until so many are incoming, these among them.
+        self.poke_locked(&mut intake);
+        drop(intake);
+        ledger.order_taken(since);
     }
 
     /// The latest error, for the end of a sentence; empty if there was none.

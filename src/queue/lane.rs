@@ -15,6 +15,7 @@ use super::{Events, Level, Stats, shown};
 use crate::backend::{Backend, Completion, Failures};
 use crate::config::QueueConfig;
 use crate::error::Error;
+use crate::executor::Line;
 use crate::message::{Failed, Message, quote};
 use crate::wait;
 
@@ -39,6 +40,8 @@ pub struct Lane {
     pub(super) room: Condvar,
     /// The open journal. Never asked for anything with a lock of the lane in hand: it may wait for the disk.
     pub(super) journal: ArcSwapOption<Journal>,
+    /// Direct verbs that are called back, and found the ledger locked.
+    pub(super) begun: Line,
     /// How often what waited was left in the journal.
     pub(super) departures: AtomicU64,
     /// Something is in the journal that was closed, and nobody has opened it since.
@@ -106,6 +109,7 @@ impl Lane {
             work: Condvar::new(),
             room: Condvar::new(),
             journal: ArcSwapOption::const_empty(),
+            begun: Line::default(),
             departures: AtomicU64::new(0),
             left_behind: AtomicBool::new(false),
             backend,
@@ -162,12 +166,19 @@ impl Lane {
         let capabilities = self.backend.capabilities();
         let unit = self.config.size.get().min(capabilities.max_batch);
         let mut ledger = wait::lock(&self.ledger);
+        let since = {
+            let mut intake = wait::lock(&self.intake);
+            if intake.worker != Some(number) {
+                return Step::End;
+            }
+            ledger.take_over(&mut intake)
+        };
+        ledger.order_taken(since);
         let (closing, crowded) = {
             let mut intake = wait::lock(&self.intake);
             if intake.worker != Some(number) {
                 return Step::End;
             }
-            ledger.absorb(&mut intake);
             if intake.closing && !self.is_orphaned() && ledger.is_busy() {
                 // `stop` has waited for all there was; producers have come since, so the lane goes on.
                 intake.closing = false;
@@ -267,7 +278,8 @@ impl Lane {
             return self.disown(ledger, batch);
         }
         // What has come in by now could have been in this request.
-        ledger.absorb(&mut wait::lock(&self.intake));
+        let since = ledger.take_over(&mut wait::lock(&self.intake));
+        ledger.order_taken(since);
         let verdict = ledger.judge(&batch, failures, now);
         self.carry_out(ledger, tenure, batch, verdict, now);
     }

@@ -19,15 +19,36 @@ use crate::sync::MutexGuard;
 use crate::wait::{self, Cancel, Interrupt};
 
 impl Lane {
-    /// As [`Self::hold`]. Of several of one key, each has its place when this returns.
+    /// As [`Self::hold`]. Of several of one key, that which was begun first has the first place.
     pub fn hold_later(
         self: &Arc<Self>,
         keys: Vec<String>,
         cancel: Arc<Cancel>,
         reply: Reply<Hold>,
     ) {
+        if self.begun.is_idle()
+            && let Some(ledger) = self.try_lock_absorbed()
+        {
+            return self.hold_with(ledger, keys, cancel, reply);
+        }
+        // Others are at it, and may take milliseconds: the caller must not wait for that either.
+        let lane = Arc::clone(self);
+        match executor::get(self.backend.name()) {
+            Ok(runtime) => self.begun.push(&runtime, move || {
+                lane.hold_with(lane.lock_absorbed(), keys, cancel, reply);
+            }),
+            Err(error) => reply.give(Err(error)),
+        }
+    }
+
+    fn hold_with(
+        self: &Arc<Self>,
+        mut ledger: MutexGuard<'_, Ledger>,
+        keys: Vec<String>,
+        cancel: Arc<Cancel>,
+        reply: Reply<Hold>,
+    ) {
         let reply = self.after_journal(keys.clone(), cancel, reply);
-        let mut ledger = self.lock_absorbed();
         let mut hold = Hold {
             lane: Arc::clone(self),
             gates: Vec::with_capacity(keys.len()),

@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use super::callers::{Callers, Due};
-use super::intake::Intake;
+use super::intake::{Incoming, Intake};
 use super::journal::{Fates, Number};
 use super::order::{Batch, Order, Outcome, Waiting};
 use super::retry::Backoff;
@@ -17,6 +17,8 @@ use crate::message::{BackendName, Failed, Message};
 /// What only the worker and those who wait for it touch.
 pub(super) struct Ledger {
     pub(super) order: Order,
+    /// Taken from the intake, and not in order yet.
+    taken: Vec<Incoming>,
     delivered: u64,
     failed: u64,
     retried: u64,
@@ -81,6 +83,7 @@ impl Ledger {
     pub(super) fn new(repeated_keys: bool, retry: RetryConfig) -> Self {
         Self {
             order: Order::new(repeated_keys),
+            taken: Vec::new(),
             delivered: 0,
             failed: 0,
             retried: 0,
@@ -184,25 +187,38 @@ impl Ledger {
 
     /// Takes over what producers left.
     pub(super) fn absorb(&mut self, intake: &mut Intake) {
-        if intake.incoming.is_empty() {
+        let since = self.take_over(intake);
+        self.order_taken(since);
+    }
+
+    /// The first half of [`Self::absorb`], which needs the intake, and takes no time; when they came.
+    pub(super) fn take_over(&mut self, intake: &mut Intake) -> Duration {
+        // Always empty here. It goes in, so that producers need not make their buffer grow anew.
+        std::mem::swap(&mut intake.incoming, &mut self.taken);
+        intake.incoming_since
+    }
+
+    /// The second half, which needs nothing of the intake any more.
+    pub(super) fn order_taken(&mut self, since: Duration) {
+        if self.taken.is_empty() {
             return;
         }
         let round = self.last_round();
         if let Some(count) = self.rounds.back_mut() {
-            *count += intake.incoming.len();
+            *count += self.taken.len();
         }
-        for incoming in intake.incoming.drain(..) {
+        for incoming in self.taken.drain(..) {
             self.order.push(Waiting {
                 message: incoming.message,
-                accepted: intake.incoming_since,
+                accepted: since,
                 round,
                 receipt: incoming.receipt,
                 number: incoming.number,
             });
         }
         // A buffer that a burst has made large would stay so for ever.
-        if intake.incoming.capacity() > 4096 {
-            intake.incoming = Vec::new();
+        if self.taken.capacity() > 4096 {
+            self.taken = Vec::new();
         }
     }
 

@@ -365,9 +365,6 @@ impl Store {
         cancel: Arc<Cancel>,
         reply: Reply<()>,
     ) {
-        if self.has_open_journal() {
-            return self.flush_lanes(deadline, reply);
-        }
         let store = Arc::clone(self);
         self.errand(reply, move |reply| match store.try_open_journal(&*cancel) {
             Ok(()) => store.flush_lanes(deadline, reply),
@@ -433,7 +430,8 @@ impl Store {
         in_line(&self.turns.stops, reply, stop);
     }
 
-    /// A verb of the queue that may wait for a disk, but for no server: `start`, and those of what was given up.
+    /// A verb of the queue that may wait for a disk or a lock, but for no server: `start`, `stats`, and those of what was
+    /// given up.
     pub fn errand_later<T: Send + 'static>(
         self: &Arc<Self>,
         reply: Reply<T>,
