@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 # What needs no waiting gives no other task a turn: after so many of it one is given.
 _TURNS = 100
 
+# Milliseconds in which another thread may log what a verb has caused.
+_PATIENCE = 50
+
 
 class Calls:
     """What ``AsyncDB`` and ``tether`` do with the engine."""
@@ -31,11 +34,24 @@ class Calls:
         post, future = _loops.post_of_running()
         number = begin(post, future, *arguments)
         try:
-            return await future
+            outcome = await future
+        except Exception:
+            await self._log_lines()
+            raise
         except BaseException:
-            # Cancelled, most likely. A call that has failed is over, and known no more.
+            # Cancelled, or thrown away with its task.
             post.cancel(number)
             raise
+        if not self.verbs.log_lines():
+            await self._log_lines()
+        return outcome
+
+    async def _log_lines(self) -> None:
+        """Wait until the lines are out that a verb has caused; not for long, since a handler may hang."""
+        for _ in range(_PATIENCE):
+            if self.verbs.log_lines():
+                return
+            await asyncio.sleep(0.001)
 
     async def write(self, key: object, value: object, bucket: str, backend: str) -> bool:
         """Write a message."""

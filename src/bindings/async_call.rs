@@ -113,7 +113,7 @@ impl AsyncVerbs {
     }
 }
 
-/// What a verb gives or raises, as `errors` says. The lines it has caused are out.
+/// What a verb gives or raises, as `errors` says.
 pub(super) fn settle(
     db: &Bound<'_, DB>,
     verb: &str,
@@ -121,11 +121,6 @@ pub(super) fn settle(
     fallback: Fallback,
 ) -> PyResult<Py<PyAny>> {
     let py = db.py();
-    if let Some(open) = &*db.get().open.load()
-        && open.channel.logs_debug()
-    {
-        open.channel.log_what_is_ready(py);
-    }
     match (outcome, fallback) {
         (Err(error), Some(fallback)) => db.get().settle_soon(py, verb, error, || fallback(py)),
         (outcome, _) => outcome,

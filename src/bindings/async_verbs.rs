@@ -175,6 +175,12 @@ impl AsyncVerbs {
         self.change(&caller, FALSE, backend, prepare, |existed| existed > 0)
     }
 
+    /// Logs the lines that a verb has caused; whether all are out.
+    fn log_lines(&self, py: Python<'_>) -> PyResult<bool> {
+        let open = self.db.bind(py).get().open(py)?;
+        Ok(open.channel.log_what_is_ready(py))
+    }
+
     /// Begins to take in the items of `write_messages`.
     #[staticmethod]
     fn gather_messages(items: &Bound<'_, PyAny>, bucket: Given<'_>) -> PyResult<Gathering> {
@@ -243,22 +249,11 @@ impl AsyncVerbs {
             |_| {
                 let name = arguments::backend(&backend)?;
                 let keys = gathered.get().keys();
-                Ok(
-                    move |store: &Arc<Store>, cancel, reply: Reply<Vec<(String, String)>>| {
-                        let asked = keys.clone();
-                        let found = Reply::new(move |found: Result<Vec<(usize, String)>>| {
-                            reply.give(found.map(|found| {
-                                let pairs = found.into_iter();
-                                pairs
-                                    .map(|(at, text)| (keys[at][cut..].to_owned(), text))
-                                    .collect()
-                            }));
-                        });
-                        store.read_later(name, asked, cancel, found);
-                    },
-                )
+                Ok(move |store: &Arc<Store>, cancel, reply| {
+                    store.read_pairs_later(name, keys, cut, cancel, reply);
+                })
             },
-            |py, found| to_python(py, Slices::new(Left::Messages(found.into()), None)),
+            |py, found| to_python(py, Slices::new(Left::Messages(found), None)),
         )
     }
 
@@ -299,19 +294,17 @@ impl AsyncVerbs {
                     values: verb != "list_keys",
                 };
                 let name = arguments::backend(&backend)?;
-                Ok(move |store: &Arc<Store>, cancel, reply| {
-                    store.list_later(name, &list, cancel, reply);
-                })
+                Ok(
+                    move |store: &Arc<Store>, cancel, reply: Reply<(Left, Option<String>)>| {
+                        // Sorted out by the engine's thread: there may be many.
+                        let sorted = Reply::new(move |page: Result<Listing>| {
+                            reply.give(page.map(|page| sort_out(verb, page)));
+                        });
+                        store.list_later(name, &list, cancel, sorted);
+                    },
+                )
             },
-            move |py, listing: Listing| {
-                let entries = listing.entries.into_iter();
-                let left = match verb {
-                    "list_keys" => Left::Texts(entries.map(|(key, _)| key).collect()),
-                    "list_messages" => Left::Texts(entries.map(|(_, text)| text).collect()),
-                    _ => Left::Messages(entries.collect()),
-                };
-                to_python(py, Slices::new(left, listing.next_marker))
-            },
+            |py, (left, next_marker)| to_python(py, Slices::new(left, next_marker)),
         )
     }
 
@@ -503,4 +496,15 @@ impl AsyncVerbs {
             to_python::<usize>,
         )
     }
+}
+
+/// What of a page the verb gives.
+fn sort_out(verb: &str, page: Listing) -> (Left, Option<String>) {
+    let entries = page.entries.into_iter();
+    let left = match verb {
+        "list_keys" => Left::Texts(entries.map(|(key, _)| key).collect()),
+        "list_messages" => Left::Texts(entries.map(|(_, text)| text).collect()),
+        _ => Left::Messages(entries.collect()),
+    };
+    (left, page.next_marker)
 }

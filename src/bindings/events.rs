@@ -272,15 +272,21 @@ impl Channel {
         }
     }
 
-    /// As [`Self::sync`], without waiting for a line that another thread is logging.
-    pub(super) fn log_what_is_ready(&self, py: Python<'_>) {
+    /// Logs what there is, unless another thread is at it, which goes on until nothing is left; whether all is out.
+    pub(super) fn log_what_is_ready(&self, py: Python<'_>) -> bool {
         self.log_lines(py);
+        let state = wait::lock(&self.state);
+        // A log handler that uses this handle: its line comes when the handler is done.
+        let own = state.logging == Some(thread::current().id());
+        own || (state.logging.is_none() && state.lines.is_empty())
     }
 
-    /// As [`Self::log_now`], without waiting: a line that another thread is logging comes first, and its thread logs this.
-    pub(super) fn log_soon(self: &Arc<Self>, py: Python<'_>, level: Level, text: String) {
-        Sender(Arc::clone(self)).log(level, text);
-        self.log_lines(py);
+    /// As [`Self::log_now`], without waiting for a line that another thread is logging: that thread logs this one, too.
+    pub(super) fn log_soon(&self, py: Python<'_>, level: Level, text: String) {
+        if self.logging != Logging::None {
+            wait::lock(&self.state).lines.push_back((level, text));
+            self.log_lines(py);
+        }
     }
 
     /// One line from the thread that calls, after all those put in before it.

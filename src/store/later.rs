@@ -221,6 +221,44 @@ impl Store {
         });
     }
 
+    /// As [`Self::read`], with the keys, less `cut` bytes each.
+    pub fn read_pairs_later(
+        self: &Arc<Self>,
+        name: BackendName,
+        keys: Vec<String>,
+        cut: usize,
+        cancel: Arc<Cancel>,
+        reply: Reply<VecDeque<(String, String)>>,
+    ) {
+        if keys.len() > INLINE {
+            let store = Arc::clone(self);
+            return self.errand(reply, move |reply| {
+                store.begin_read_pairs(name, keys, cut, cancel, reply);
+            });
+        }
+        self.begin_read_pairs(name, keys, cut, cancel, reply);
+    }
+
+    fn begin_read_pairs(
+        &self,
+        name: BackendName,
+        keys: Vec<String>,
+        cut: usize,
+        cancel: Arc<Cancel>,
+        reply: Reply<VecDeque<(String, String)>>,
+    ) {
+        let asked = keys.clone();
+        let found = Reply::new(move |found: Result<Vec<(usize, String)>>| {
+            reply.give(found.map(|found| {
+                let pairs = found.into_iter();
+                pairs
+                    .map(|(at, text)| (keys[at][cut..].to_owned(), text))
+                    .collect()
+            }));
+        });
+        self.read_later(name, asked, cancel, found);
+    }
+
     /// As [`Self::list`].
     pub fn list_later(
         &self,

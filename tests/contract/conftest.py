@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from TetherDB import DB, TetherDBError
+from TetherDB import DB, AsyncDB, TetherDBError
 
 from .backends import BACKENDS, Backend
+from .faces import ASYNC, SYNC, AwaitedDB, LoopThread
 from .place_etcd import Gateway, SmallEtcd
 
 if TYPE_CHECKING:
@@ -64,8 +65,38 @@ def the_real_one(place: Place) -> None:
         pytest.skip("an imitation measures sizes and keeps connections in ways of its own")
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that opens a handle runs over both faces, but for those that are marked."""
+    if "face" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("sync_only")
+        metafunc.parametrize("face", [SYNC] if only else [SYNC, ASYNC], indirect=True)
+
+
 @pytest.fixture
-def open_db(place: Place, path: Path) -> Iterator[Callable[..., DB]]:
+def face(request: pytest.FixtureRequest) -> str:
+    """`DB`, or `AsyncDB`."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture(scope="session")
+def loop_thread() -> Iterator[LoopThread]:
+    """The event loop of all `AsyncDB`s, which is another thread's than the test's."""
+    with contextlib.closing(LoopThread()) as thread:
+        yield thread
+
+
+@pytest.fixture
+def make_db(face: str, request: pytest.FixtureRequest) -> Callable[..., DB]:
+    """The constructor of the face; an `AsyncDB` is made to look like a `DB`."""
+    if face == SYNC:
+        return DB
+    loop: LoopThread = request.getfixturevalue("loop_thread")
+    return lambda *args, **kwargs: cast("DB", AwaitedDB(loop, AsyncDB(*args, **kwargs)))
+
+
+@pytest.fixture
+def open_db(place: Place, path: Path, make_db: Callable[..., DB]) -> Iterator[Callable[..., DB]]:
     """Opens handles that lead to the place, and stops them at the end of the test.
 
     Keywords are sections or keys of the configuration, but for `on_error`. The queue is fast unless told
@@ -75,7 +106,7 @@ def open_db(place: Place, path: Path) -> Iterator[Callable[..., DB]]:
 
     def open_one(on_error: Callable[..., object] | None = None, **config: Any) -> DB:
         config["queue_batch"] = {"timeout": 0.02, **config.get("queue_batch", {})}
-        db = DB({"local": {"filepath": str(path)}, **place.config, **config}, on_error=on_error)
+        db = make_db({"local": {"filepath": str(path)}, **place.config, **config}, on_error=on_error)
         opened.append(db)
         return db
 

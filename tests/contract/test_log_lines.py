@@ -360,6 +360,7 @@ def test_logging_info_logs_what_is_given_up_and_no_debug_line(
     assert place.refusal_says in line
 
 
+@pytest.mark.sync_only("a handler is a plain function in the loop's thread, and cannot await")
 def test_a_log_handler_may_use_the_handle(
     open_db: Callable[..., DB], backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:

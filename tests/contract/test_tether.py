@@ -243,6 +243,7 @@ def test_an_async_method_can_be_tethered(db: DB, backend: Backend) -> None:
     assert asyncio.run(Service().method()) is True
 
 
+@pytest.mark.sync_only("a coroutine function is what AsyncDB makes of it: see test_async_face.py")
 def test_name_docstring_signature_module_and_type_are_kept(db: DB) -> None:
     def create(name: str, *, age: int = 3) -> dict[str, Any]:
         """Make a user."""

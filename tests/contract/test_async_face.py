@@ -1,0 +1,59 @@
+"""What `AsyncDB` has in common with `DB`, apart from what the rest of the suite runs over both."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from TetherDB import DB, AsyncDB
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+VERBS = [name for name in vars(DB) if not name.startswith("_")]
+# What gives something at once: an iterator, or a decorator.
+PLAIN = {"iter_messages", "tether", "mapping"}
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "mapping"])
+def test_every_verb_of_db_is_a_coroutine_function_with_the_same_parameters(verb: str) -> None:
+    function = getattr(AsyncDB, verb)
+    assert inspect.iscoroutinefunction(function) == (verb not in PLAIN)
+
+    def shape(function: Any) -> list[tuple[str, Any, Any]]:
+        parameters = inspect.signature(function).parameters.values()
+        # `self` apart, which a method of Rust takes by position alone.
+        return [(one.name, one.kind, one.default) for one in parameters][1:]
+
+    assert shape(function) == shape(getattr(DB, verb))
+
+
+def test_every_verb_has_a_docstring_and_no_other_is_there() -> None:
+    own = {name for name in vars(AsyncDB) if not name.startswith("_")}
+    assert own == {verb for verb in VERBS if verb != "mapping"}
+    for verb in own:
+        assert getattr(AsyncDB, verb).__doc__
+
+
+def test_the_constructor_is_the_same() -> None:
+    # `self` apart, which a class of Rust does not show.
+    parameters = list(inspect.signature(AsyncDB.__init__).parameters)[1:]
+    assert parameters == list(inspect.signature(DB).parameters)
+
+
+def test_tether_makes_a_coroutine_function_and_keeps_what_it_is_called(path: Path) -> None:
+    db = AsyncDB({"local": {"filepath": str(path)}})
+
+    def create(name: str, *, age: int = 3) -> dict[str, Any]:
+        """Make a user."""
+        return {"value": name + str(age)}
+
+    wrapped: Any = db.tether(create)
+    assert (wrapped.__name__, wrapped.__doc__) == ("create", "Make a user.")
+    assert wrapped.__qualname__ == create.__qualname__
+    assert wrapped.__module__ == create.__module__
+    assert wrapped.__wrapped__ is create
+    assert inspect.signature(wrapped) == inspect.signature(create)
+    assert inspect.iscoroutinefunction(wrapped)
