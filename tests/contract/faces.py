@@ -57,10 +57,14 @@ class AwaitedDB:
 
     def tether(self, *args: Any, **kwargs: Any) -> Any:
         """Plain functions stay plain; coroutine functions are awaited wherever the test does."""
-        tether = self._async_db.tether(*args, **kwargs)
+        tether: Any = self._async_db.tether(*args, **kwargs)
         if args and callable(args[0]):
             return self._waiting(args[0], tether)
-        return lambda function: self._waiting(function, tether(function))
+
+        def decorator(function: Callable[..., Any]) -> Any:
+            return self._waiting(function, tether(function))
+
+        return decorator
 
     def _waiting(self, function: Callable[..., Any], tethered: Any) -> Any:
         if inspect.iscoroutinefunction(function):
