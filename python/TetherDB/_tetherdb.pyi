@@ -18,9 +18,12 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
-__all__ = ["DB", "MessageIterator", "Receipt", "__version__"]
+__all__ = ["DB", "MessageIterator", "Receipt", "__version__", "config_schema"]
 
 __version__: str
+
+def config_schema() -> str:
+    """The JSON Schema of a configuration file: what `make schema` writes into the package."""
 
 _P = ParamSpec("_P")
 _D = TypeVar("_D")

@@ -29,6 +29,8 @@ mod tetherdb_module {
     use super::{Bound, PyModule, PyModuleMethods, PyResult, runtime};
 
     #[pymodule_export]
+    use super::config::config_schema;
+    #[pymodule_export]
     use super::db::DB;
     #[pymodule_export]
     use super::iterator::MessageIterator;
