@@ -13,7 +13,7 @@ PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 # Tests at a time; many of them wait for a server most of the time.
 WORKERS ?= 4
 # What does not depend on the interpreter: faults of servers, and the tools that make them.
-SAME_ON_313 := tests/etcd tests/dynamodb $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+SAME_ON_313 := tests/etcd tests/dynamodb tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-313 test-313-ready lint types format dev install bench bench-guard \
