@@ -13,11 +13,11 @@ PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 # Tests at a time; many of them wait for a server most of the time.
 WORKERS ?= 4
 # What does not depend on the interpreter: faults of servers, and the tools that make them.
-SAME_ON_313 := tests/etcd tests/dynamodb $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+SAME_ON_313 := tests/etcd tests/dynamodb tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python test-313 test-313-ready lint types format dev install bench bench-guard \
-        flame crash chaos json fuzz clean
+        flame crash chaos json fuzz schema clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort | expand -t 16
@@ -63,6 +63,11 @@ format: $(VENV)/ready  ## Format everything.
 	cargo fmt
 	$(BIN)/ruff format python tests examples benchmarks
 	$(BIN)/ruff check --fix python tests examples benchmarks
+
+SCHEMA := python/TetherDB/config.schema.json
+schema: dev  ## Write the JSON Schema of the configuration, out of src/config/keys.rs, into the package.
+	$(BIN)/python -c 'from TetherDB._tetherdb import config_schema; print(config_schema(), end="")' > $(SCHEMA).new
+	mv $(SCHEMA).new $(SCHEMA)
 
 dev: $(VENV)/ready  ## Build the module for development into .venv.
 	$(BIN)/maturin develop --quiet
@@ -119,7 +124,7 @@ $(VENV)313/ready: pyproject.toml
 	@touch $@
 
 # The package as users install it, built for release.
-SOURCES := $(shell find src python/TetherDB -name '*.rs' -o -name '*.py' -o -name '*.pyi') Cargo.toml Cargo.lock pyproject.toml
+SOURCES := $(shell find src python/TetherDB -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.json') Cargo.toml Cargo.lock pyproject.toml
 install: $(VENV)/installed  ## Install the package into .venv as users would, built for release.
 $(VENV)/installed: $(VENV)/ready $(SOURCES)
 	@echo "Building TetherDB for release (the first time takes a few minutes) ..."

@@ -10,26 +10,29 @@ from TetherDB._calls import Calls
 from TetherDB._tetherdb import DB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
     from os import PathLike
     from types import TracebackType
     from typing import Literal, ParamSpec, Protocol, Self, TypeVar
 
     from TetherDB._tetherdb import Receipt, Slices
+    from TetherDB.types import Config, FailedMessage, KeysPage, MessagesPage, Stats, Value
 
     _P = ParamSpec("_P")
     _D = TypeVar("_D")
-    _Value = str | dict[str, Any]
     _Given = str | Mapping[Any, Any]
 
     class _Tether(Protocol):
-        @overload
-        def __call__(
-            self, function: Callable[_P, Awaitable[Any]], /
-        ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+        """Wraps a function so that what it returns is stored; the wrapper gives whether it was."""
+
+        # First, since a function without annotations fits both, and seldom is `async def`.
         @overload
         def __call__(
             self, function: Callable[_P, Mapping[str, Any]], /
+        ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+        @overload
+        def __call__(
+            self, function: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]], /
         ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
 
 
@@ -56,10 +59,10 @@ class AsyncDB:
 
     def __init__(
         self,
-        config: Mapping[str, Any] | str | PathLike[str] | None = None,
+        config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
         config_file: str | PathLike[str] | None = None,
         *,
-        on_error: Callable[[str, _Value, str, Exception], object] | None = None,
+        on_error: Callable[[str, Value, str, Exception], object] | None = None,
     ) -> None:
         if inspect.iscoroutinefunction(on_error):
             raise TypeError(
@@ -118,13 +121,13 @@ class AsyncDB:
     @overload
     async def read_message(
         self, key: str, bucket: str = "", backend: str = "local", default: None = None
-    ) -> _Value | None: ...
+    ) -> Value | None: ...
     @overload
-    async def read_message(self, key: str, bucket: str, backend: str, default: _D) -> _Value | _D: ...
+    async def read_message(self, key: str, bucket: str, backend: str, default: _D) -> Value | _D: ...
     @overload
     async def read_message(
         self, key: str, bucket: str = "", backend: str = "local", *, default: _D
-    ) -> _Value | _D: ...
+    ) -> Value | _D: ...
     async def read_message(
         self, key: str, bucket: str = "", backend: str = "local", default: Any = None
     ) -> Any:
@@ -161,9 +164,9 @@ class AsyncDB:
 
     async def read_messages(
         self, keys: Iterable[str], bucket: str = "", backend: str = "local"
-    ) -> dict[str, _Value]:
+    ) -> dict[str, Value]:
         """Read many values; those that exist. As ``DB.read_messages``."""
-        found: dict[str, _Value] = {}
+        found: dict[str, Value] = {}
         try:
             gathering = await self._calls.gather(self._verbs.gather_keys(keys, bucket))
         except Exception as error:
@@ -186,9 +189,10 @@ class AsyncDB:
         start_after: str | None = None,
         bucket: str = "",
         backend: str = "local",
-    ) -> dict[str, Any]:
+    ) -> MessagesPage:
         """List stored texts, a page at a time. As ``DB.list_messages``."""
-        return await self._page("messages", "texts", page_size, start_after, bucket, backend)
+        page: MessagesPage = await self._page("messages", "texts", page_size, start_after, bucket, backend)
+        return page
 
     async def list_keys(
         self,
@@ -196,11 +200,12 @@ class AsyncDB:
         start_after: str | None = None,
         bucket: str = "",
         backend: str = "local",
-    ) -> dict[str, Any]:
+    ) -> KeysPage:
         """List keys, a page at a time. As ``DB.list_keys``."""
-        return await self._page("keys", "keys", page_size, start_after, bucket, backend)
+        page: KeysPage = await self._page("keys", "keys", page_size, start_after, bucket, backend)
+        return page
 
-    async def _page(self, name: str, *arguments: Any) -> dict[str, Any]:
+    async def _page(self, name: str, *arguments: Any) -> Any:
         slices: Slices | None = await self._calls.wait(self._verbs.page, *arguments)
         entries: list[str] = []
         await self._calls.fill(entries, slices)
@@ -208,7 +213,7 @@ class AsyncDB:
 
     def iter_messages(
         self, bucket: str = "", backend: str = "local", page_size: int = 1000
-    ) -> AsyncIterator[tuple[str, _Value]]:
+    ) -> AsyncIterator[tuple[str, Value]]:
         """Iterate over (key, value) pairs: ``async for key, value in db.iter_messages():``.
 
         As ``DB.iter_messages``: pages are fetched as they are needed.
@@ -228,14 +233,14 @@ class AsyncDB:
         """Wait until everything queued before this call is delivered. As ``DB.flush``."""
         await self._calls.wait(self._verbs.flush, timeout)
 
-    async def stats(self) -> dict[str, Any]:
+    async def stats(self) -> dict[str, Stats]:
         """The accounts of every backend's queue. As ``DB.stats``."""
-        accounts: dict[str, Any] = await self._calls.wait(self._verbs.stats)
+        accounts: dict[str, Stats] = await self._calls.wait(self._verbs.stats)
         return accounts
 
-    async def failed_messages(self, backend: str | None = None) -> list[tuple[str, _Value, str, str]]:
+    async def failed_messages(self, backend: str | None = None) -> list[FailedMessage]:
         """What was given up and is kept. As ``DB.failed_messages``."""
-        failed: list[tuple[str, _Value, str, str]] = []
+        failed: list[FailedMessage] = []
         await self._calls.fill(failed, await self._calls.wait(self._verbs.failed_messages, backend))
         return failed
 
@@ -258,9 +263,11 @@ class AsyncDB:
         await self._calls.wait(self._verbs.stop, timeout)
 
     @overload
-    def tether(self, bucket: Callable[_P, Awaitable[Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
-    @overload
     def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+    @overload
+    def tether(
+        self, bucket: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]]
+    ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
     @overload
     def tether(
         self,

@@ -1,7 +1,7 @@
 """The extension module: what the engine gives to Python. Import from ``TetherDB`` instead."""
 
 from asyncio import AbstractEventLoop, Future
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from os import PathLike
 from types import TracebackType
 from typing import (
@@ -10,7 +10,6 @@ from typing import (
     ParamSpec,
     Protocol,
     Self,
-    TypedDict,
     TypeVar,
     final,
     overload,
@@ -18,6 +17,8 @@ from typing import (
 )
 
 from typing_extensions import disjoint_base
+
+from TetherDB.types import Config, FailedMessage, KeysPage, MessagesPage, Stats, Value
 
 __all__ = [
     "DB",
@@ -28,67 +29,80 @@ __all__ = [
     "Receipt",
     "Slices",
     "__version__",
+    "config_schema",
 ]
 
 __version__: str
 
+def config_schema() -> str:
+    """The JSON Schema of a configuration file: what `make schema` writes into the package."""
+
 _P = ParamSpec("_P")
 _D = TypeVar("_D")
-_Value = str | dict[str, Any]
 _Given = str | Mapping[Any, Any]
-
-@type_check_only
-class _Messages(TypedDict):
-    messages: list[str]
-    next_marker: str | None
-
-@type_check_only
-class _Keys(TypedDict):
-    keys: list[str]
-    next_marker: str | None
-
-@type_check_only
-class _Stats(TypedDict):
-    accepted: int
-    pending: int
-    in_flight: int
-    delivered: int
-    replaced: int
-    failed: int
-    retried: int
-    batches: int
-    bytes: int
-    last_error: str | None
 
 @type_check_only
 class _Tether(Protocol):
     """Wraps a function so that what it returns is stored; the wrapper returns whether it was."""
 
-    @overload
-    def __call__(
-        self, function: Callable[_P, Awaitable[Any]], /
-    ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+    # First, since a function without annotations fits both, and seldom is `async def`.
     @overload
     def __call__(self, function: Callable[_P, Mapping[str, Any]], /) -> Callable[_P, bool]: ...
+    @overload
+    def __call__(
+        self, function: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]], /
+    ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
 
 @disjoint_base
 class DB:
-    """A key-value store: a local SQLite file without any configuration; etcd and DynamoDB with one.
+    """A key-value store: a local SQLite file, opened with no configuration at all, and etcd or DynamoDB where the
+    configuration has a section for it.
 
-    See ``help(TetherDB.DB)`` or the README for every verb.
+    config: a mapping, or the path (str or os.PathLike) of a JSON file. config_file: such a path. With
+    neither, the embedded default: the file "localdb" in the working directory.
+    on_error: called as on_error(key, value, backend, exception) for every queued message that is given up.
+
+    Opening checks the whole configuration and connects to nothing; the first write creates the file. With
+    queue_batch.journal it opens or creates that file, and sends at once what an earlier process left in it. Any
+    number of threads may share one DB, any number of processes one store. As a context manager it starts the
+    background worker and, on leaving, delivers what is queued and closes everything.
+
+    Raises ConfigError, which names every problem by the path of its key; ValueError if both arguments are
+    given; TypeError if one is of another type.
+
+    >>> from TetherDB import DB
+    >>> with DB({"local": {"filepath": "example.db"}}) as db:
+    ...     db.write_message("alice", {"name": "Alice"}, bucket="users")
+    ...     db.read_message("alice", bucket="users")
+    True
+    {'name': 'Alice'}
     """
 
     def __new__(
         cls,
-        config: Mapping[str, Any] | str | PathLike[str] | None = None,
+        config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
         config_file: str | PathLike[str] | None = None,
         *,
-        on_error: Callable[[str, _Value, str, Exception], object] | None = None,
+        on_error: Callable[[str, Value, str, Exception], object] | None = None,
     ) -> Self: ...
     def write_message(
         self, key: str, value: _Given, bucket: str = "", backend: str = "local", queue: bool = False
     ) -> bool:
-        """Write a message and return once the backend has it."""
+        """Write a message and return once the backend has it.
+
+        key: a non-empty str. bucket: a str; the stored key is "bucket:key", or the key alone without a bucket.
+        backend: "local" (the default), "dynamodb" or "etcd".
+        value: a str, or a dict, which is stored as exactly the text json.dumps gives it.
+        queue: True makes this call write_queue_message.
+
+        Returns True. A message of the same key that is still queued is sent first. Raises TypeError or ValueError
+        for a wrong key or value, LimitExceeded for one that is too large, BackendNotConfigured, and BackendError
+        or one of its kinds when the backend fails: OperationTimeout where another process keeps the file locked, or
+        where a server does not answer, which leaves open whether it was written.
+
+        >>> db.write_message("alice", {"name": "Alice"}, bucket="users")
+        True
+        """
     @overload
     def write_queue_message(
         self,
@@ -99,80 +113,283 @@ class DB:
         *,
         receipt: Literal[False] = False,
     ) -> bool:
-        """Queue a message for the background worker and return at once."""
+        """Queue a message for the background worker and return at once.
+
+        key: a non-empty str. bucket: a str; the stored key is "bucket:key", or the key alone without a bucket.
+        backend: "local" (the default), "dynamodb" or "etcd".
+        value: a str, or a dict, which is stored as exactly the text json.dumps gives it.
+        receipt: True returns a Receipt, which tells how the message ended, instead of True.
+
+        Returns True once it is queued; starts the worker if need be. With queue_batch.journal it is in that file
+        first, and on disk where queue_batch.journal_sync says so: "always", the default. Batches go out when queue_batch.size
+        messages wait, or the first has waited queue_batch.timeout seconds. A full queue makes the call wait, or
+        raises QueueFull if queue_batch.when_full is "raise". Raises TypeError, ValueError, LimitExceeded and
+        BackendNotConfigured as write_message does; what goes wrong later is told by flush, stop, on_error, the
+        log, the receipt and failed_messages. With a journal also BackendError, if its disk is full or fails, and
+        ConfigError in a forked child: then nothing was queued.
+
+        >>> db.write_queue_message("bob", {"name": "Bob"}, bucket="users")
+        True
+        >>> db.flush()
+        """
     @overload
     def write_queue_message(
         self, key: str, value: _Given, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
     ) -> Receipt: ...
     @overload
+    def write_queue_message(
+        self, key: str, value: _Given, bucket: str = "", backend: str = "local", *, receipt: bool
+    ) -> bool | Receipt: ...
+    @overload
     def read_message(
         self, key: str, bucket: str = "", backend: str = "local", default: None = None
-    ) -> _Value | None:
-        """Read a value."""
+    ) -> Value | None:
+        """Read a value.
+
+        key: a non-empty str. bucket: a str; the stored key is "bucket:key", or the key alone without a bucket.
+        backend: "local" (the default), "dynamodb" or "etcd".
+        default: what to return when the key does not exist.
+
+        Returns a dict where the stored text is a JSON object, else the str as it was written. What is queued and
+        not yet delivered is not seen. Raises TypeError or ValueError for a wrong key, and BackendError, also for
+        a record of another program's that is not UTF-8.
+
+        >>> db.read_message("nobody", bucket="users", default="nothing")
+        'nothing'
+        """
     @overload
-    def read_message(self, key: str, bucket: str, backend: str, default: _D) -> _Value | _D: ...
+    def read_message(self, key: str, bucket: str, backend: str, default: _D) -> Value | _D: ...
     @overload
     def read_message(
         self, key: str, bucket: str = "", backend: str = "local", *, default: _D
-    ) -> _Value | _D: ...
+    ) -> Value | _D: ...
     def update_message(self, key: str, value: _Given, bucket: str = "", backend: str = "local") -> bool:
-        """Replace the value of a key that exists, atomically."""
+        """Replace the value of a key that exists, atomically.
+
+        key: a non-empty str. bucket: a str; the stored key is "bucket:key", or the key alone without a bucket.
+        backend: "local" (the default), "dynamodb" or "etcd".
+        value: a str, or a dict, which is stored as exactly the text json.dumps gives it.
+
+        Returns True if the key existed and was replaced, else False, and nothing is written. Raises as
+        write_message does.
+
+        >>> db.update_message("nobody", {"name": "?"}, bucket="users")
+        False
+        """
     def delete_message(self, key: str, bucket: str = "", backend: str = "local") -> bool:
-        """Delete a key; whether it existed."""
+        """Delete a key.
+
+        key: a non-empty str. bucket: a str; the stored key is "bucket:key", or the key alone without a bucket.
+        backend: "local" (the default), "dynamodb" or "etcd".
+
+        Returns True if it existed. Raises TypeError or ValueError for a wrong key, and BackendError. Where the answer
+        of a server was lost, its text says that it may have been done.
+
+        >>> db.delete_message("nobody", bucket="users")
+        False
+        """
     def write_messages(
         self,
         items: Mapping[str, _Given] | Iterable[tuple[str, _Given]],
         bucket: str = "",
         backend: str = "local",
     ) -> int:
-        """Write many messages now; how many keys. The local backend writes all of them, or none."""
+        """Write many messages now.
+
+        items: a mapping, or an iterable of (key, value) pairs. bucket and backend as in write_message.
+
+        Returns the number of keys; a key given twice counts once, and its last value wins. Everything is
+        converted and checked first, so an item that cannot be stored is named, by position and key, before
+        anything is written. Raises as write_message does. The local backend then has written none. etcd takes up
+        to 128 keys and 1.5 MiB in one transaction, DynamoDB each key by itself: where some may have been written, the
+        text says how many are known to be.
+
+        >>> db.write_messages({"a": {"n": 1}, "b": {"n": 2}}, bucket="numbers")
+        2
+        """
     def read_messages(
         self, keys: Iterable[str], bucket: str = "", backend: str = "local"
-    ) -> dict[str, _Value]:
-        """Read many values; those that exist."""
+    ) -> dict[str, Value]:
+        """Read many values: in one snapshot of the local file; in etcd and DynamoDB each key at its own moment.
+
+        keys: an iterable of str. bucket and backend as in read_message.
+
+        Returns a dict of those that exist, by the keys as they were given. Raises as read_message does.
+
+        >>> db.write_messages({"a": "1", "b": "2"}, bucket="letters")
+        2
+        >>> db.read_messages(["a", "b", "c"], bucket="letters")
+        {'a': '1', 'b': '2'}
+        """
     def delete_messages(self, keys: Iterable[str], bucket: str = "", backend: str = "local") -> int:
-        """Delete many keys; how many existed."""
+        """Delete many keys.
+
+        keys: an iterable of str. bucket and backend as in delete_message.
+
+        Returns how many existed; a key given twice counts once. Raises as delete_message does.
+
+        >>> db.delete_messages(["nobody", "nothing"])
+        0
+        """
     def list_messages(
         self,
         page_size: int = 10,
         start_after: str | None = None,
         bucket: str = "",
         backend: str = "local",
-    ) -> _Messages:
-        """List stored texts, a page at a time, in key order (DynamoDB: in none)."""
+    ) -> MessagesPage:
+        """List stored texts, a page at a time, in key order (DynamoDB: in none).
+
+        page_size: most entries of the page (int, at least 1). start_after: the marker of the page before. bucket:
+        only keys "bucket:..."; without it everything is listed. backend as in write_message.
+
+        Returns {"messages": [stored text, ...], "next_marker": str or None}: None on the last page. The texts are
+        as they are stored; for values and keys together see iter_messages. Raises TypeError, ValueError and
+        BackendError.
+
+        >>> db.write_message("a", {"n": 1}, bucket="listed")
+        True
+        >>> db.list_messages(bucket="listed")
+        {'messages': ['{"n": 1}'], 'next_marker': None}
+        """
     def list_keys(
         self,
         page_size: int = 10,
         start_after: str | None = None,
         bucket: str = "",
         backend: str = "local",
-    ) -> _Keys:
-        """List keys, a page at a time, in key order (DynamoDB: in none)."""
+    ) -> KeysPage:
+        """List keys, a page at a time, in key order (DynamoDB: in none).
+
+        page_size, start_after, bucket and backend as in list_messages.
+
+        Returns {"keys": [...], "next_marker": str or None}. Keys and markers are relative to the bucket asked
+        for; without a bucket they are whole stored keys. Raises as list_messages does.
+
+        >>> db.write_messages({"a": "1", "b": "2", "c": "3"}, bucket="paged")
+        3
+        >>> db.list_keys(page_size=2, bucket="paged")
+        {'keys': ['a', 'b'], 'next_marker': 'b'}
+        >>> db.list_keys(page_size=2, start_after="b", bucket="paged")
+        {'keys': ['c'], 'next_marker': None}
+        """
     def iter_messages(
         self, bucket: str = "", backend: str = "local", page_size: int = 1000
-    ) -> Iterator[tuple[str, _Value]]:
-        """Iterate over (key, value) pairs, in key order (DynamoDB: in none)."""
+    ) -> Iterator[tuple[str, Value]]:
+        """Iterate over (key, value) pairs, in key order (DynamoDB: in none), fetching pages as they are needed.
+
+        bucket and backend as in list_messages. page_size: records fetched at once (int, at least 1).
+
+        Returns an iterator. Keys are relative to the bucket; values are as read_message gives them. Records
+        written while it runs may or may not be seen. Raises as list_messages does, at the record at fault.
+
+        >>> db.write_messages({"a": "1", "b": {"n": 2}}, bucket="iterated")
+        2
+        >>> list(db.iter_messages("iterated"))
+        [('a', '1'), ('b', {'n': 2})]
+        """
     def ping(self, backend: str = "local") -> float:
-        """Measure a round trip to a backend, in seconds."""
+        """Measure a round trip to a backend, in seconds.
+
+        backend as in write_message. Always raises what is wrong, also with errors: "log". Creates nothing, but
+        the table where dynamodb.create_table asks for it.
+
+        >>> db.ping() < 60
+        True
+        """
     def flush(self, timeout: float | None = None) -> None:
-        """Wait until everything queued before this call is delivered."""
-    def stats(self) -> dict[str, _Stats]:
-        """The accounts of every backend's queue."""
-    def failed_messages(self, backend: str | None = None) -> list[tuple[str, _Value, str, str]]:
-        """What was given up and is kept."""
+        """Wait until everything queued before this call is delivered.
+
+        timeout: seconds (float), or None for as long as it takes. What waits for its batch to fill is sent at
+        once. The local file is checkpointed, so that every reader of it sees everything.
+
+        Raises FlushTimeout when the time is over (the rest stays queued), and DeliveryError with what was given
+        up since the last flush or stop that reported it.
+
+        >>> db.write_queue_message("k", "v")
+        True
+        >>> db.flush(timeout=30)
+        """
+    def stats(self) -> dict[str, Stats]:
+        """The accounts of every backend's queue, consistent in themselves.
+
+        Returns {backend: {"accepted", "pending", "in_flight", "delivered", "replaced", "failed", "retried",
+        "batches", "bytes", "last_error"}}: counts since the DB was opened, "bytes" being those of keys and values
+        accepted, "last_error" a str or None. At every moment accepted = delivered + failed + replaced + pending;
+        what is in flight is part of pending.
+
+        >>> sorted(db.stats()["local"])[:3]
+        ['accepted', 'batches', 'bytes']
+        """
+    def failed_messages(self, backend: str | None = None) -> list[FailedMessage]:
+        """What was given up and is kept, of one backend or of all.
+
+        backend: a name, or None for all. Returns a list of (key, value, backend, error text), oldest first: the
+        stored key, bucket included, and the value as reading gives it. At most queue_batch.max_pending are kept, and half of
+        queue_batch.max_pending_bytes; with queue_batch.journal all, over the end of the program.
+
+        >>> db.failed_messages()
+        []
+        """
     def retry_failed(self, backend: str | None = None) -> int:
-        """Queue again what was given up; how many."""
+        """Queue again what was given up.
+
+        backend: a name, or None for all. Returns how many.
+
+        >>> db.retry_failed()
+        0
+        """
     def drop_failed(self, backend: str | None = None) -> int:
-        """Forget what was given up; how many."""
+        """Forget what was given up, in the journal too. It stays counted as failed.
+
+        backend: a name, or None for all. Returns how many.
+
+        >>> db.drop_failed()
+        0
+        """
     def start(self) -> None:
-        """Start the background worker."""
+        """Start the background worker. Not needed: the first queued message does. Harmless when it runs.
+
+        >>> db.start()
+        """
     def stop(self, timeout: float | None = None) -> None:
-        """Deliver what is queued, then close everything."""
+        """Deliver what is queued, then close everything. Verbs called later open what they need again.
+
+        timeout: seconds (float), or None for as long as it takes. It always closes: what is not delivered in time
+        is given up, and comes back in DeliveryError. Calls of write_queue_message that wait for room end with
+        QueueFull.
+
+        Raises DeliveryError, whose .failed lists (key, value, backend, exception). With queue_batch.journal what is
+        not delivered in time stays in the journal, and FlushTimeout says how many.
+
+        >>> db.stop(timeout=30)
+        """
     @overload
-    def tether(self, bucket: Callable[_P, Awaitable[Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]:
-        """Store what a function returns."""
+    def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, bool]:
+        """Decorator: store what a function returns.
+
+        bucket, backend: where to. wait: True writes and returns once it is stored; False queues (so does
+        queue=True). key: the key to store under. Also bare: @db.tether.
+
+        The function returns {"key": optional str, "value": str or dict}; without a key a time-ordered UUID
+        (version 7) is made. Other keys of it are ignored. With key= given here, a returned dict that is no such
+        envelope, or has other keys, is itself the value. The wrapped function returns True once the value is written
+        or queued. A return value of the wrong form (a key that is None or empty, too) is logged at ERROR and gives
+        False. Storing raises as write_message does; what the function raises passes through. Works on functions,
+        methods and async functions, and keeps name, docstring and signature.
+
+        >>> @db.tether(bucket="users")
+        ... def create(name):
+        ...     return {"key": name, "value": {"name": name}}
+        >>> create("alice")
+        True
+        >>> db.read_message("alice", bucket="users")
+        {'name': 'alice'}
+        """
     @overload
-    def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, bool]: ...
+    def tether(
+        self, bucket: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]]
+    ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
     @overload
     def tether(
         self,
@@ -197,22 +414,49 @@ class DB:
 
 @final
 class Receipt:
-    """Tells how one queued message ended. Can be awaited."""
+    """Tells how one queued message ended.
+
+    ``write_queue_message(..., receipt=True)`` gives one. It can be awaited in a coroutine:
+    ``await receipt`` gives True once the message is delivered, and raises why it failed otherwise.
+
+    >>> import TetherDB
+    >>> with TetherDB.DB() as db:
+    ...     receipt = db.write_queue_message("key", {"a": 1}, receipt=True)
+    ...     db.flush()
+    ...     receipt.done()
+    True
+    """
 
     def done(self) -> bool:
-        """Whether the message has been delivered or given up."""
+        """Whether the message has been delivered or given up. Never waits.
+
+        >>> receipt.done()  # doctest: +SKIP
+        True
+        """
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for the end: True once delivered, False if the timeout passed first; raises why it failed."""
+        """Wait until the message is delivered or given up.
+
+        timeout: seconds (float), or None for as long as it takes.
+
+        Returns True once it is delivered, False if the timeout passed first. Raises the error for which
+        it was given up; ValueError for a negative timeout; KeyboardInterrupt on Ctrl-C.
+
+        >>> receipt.wait(timeout=5)  # doctest: +SKIP
+        True
+        """
     def exception(self) -> Exception | None:
-        """Why the message was given up; None if it was delivered or has not ended."""
+        """Why the message was given up; None if it was delivered or has not ended. Never waits.
+
+        >>> receipt.exception()  # doctest: +SKIP
+        """
     def __await__(self) -> Generator[Any, None, bool]: ...
 
 @final
 class MessageIterator:
-    """A lazy iterator of (key, value) pairs, from ``DB.iter_messages``."""
+    """A lazy iterator of `(key, value)` pairs, from ``DB.iter_messages``."""
 
     def __iter__(self) -> Self: ...
-    def __next__(self) -> tuple[str, _Value]: ...
+    def __next__(self) -> tuple[str, Value]: ...
 
 # What AsyncDB is made of.
 
@@ -242,7 +486,7 @@ class Slices:
     @property
     def next_marker(self) -> str | None: ...
     def step(self, target: dict[str, Any] | list[Any]) -> bool: ...
-    def pop(self) -> tuple[str, _Value] | None: ...
+    def pop(self) -> tuple[str, Value] | None: ...
 
 @final
 class AsyncVerbs:

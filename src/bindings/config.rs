@@ -11,6 +11,12 @@ use super::calls::Calls;
 use super::errors;
 use crate::config::{Config, Tree};
 
+/// The JSON Schema of a configuration file: what `make schema` writes into the package.
+#[pyfunction]
+pub(super) fn config_schema() -> String {
+    crate::config::schema()
+}
+
 /// The deepest nesting that a mapping is followed to; a configuration has three levels.
 const DEEPEST: usize = 16;
 

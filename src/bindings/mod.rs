@@ -35,6 +35,8 @@ mod tetherdb_module {
     #[pymodule_export]
     use super::async_verbs::AsyncVerbs;
     #[pymodule_export]
+    use super::config::config_schema;
+    #[pymodule_export]
     use super::db::DB;
     #[pymodule_export]
     use super::iterator::MessageIterator;

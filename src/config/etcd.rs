@@ -1,13 +1,10 @@
 //! The section `etcd`: where its members are, who asks, and how the connection is secured.
 
-use std::time::Duration;
-
 use super::address::address;
+use super::keys::etcd as keys;
+use super::kinds::{File, Key};
 use super::section::{FileContent, Section};
 use super::{EtcdConfig, TlsConfig};
-
-/// Where a server listens unless told otherwise.
-const PORT: u16 = 2379;
 
 /// Reads the section; what is wrong is added to its problems.
 pub(super) fn read_etcd(mut section: Section<'_>) -> EtcdConfig {
@@ -15,8 +12,8 @@ pub(super) fn read_etcd(mut section: Section<'_>) -> EtcdConfig {
     let credentials = read_credentials(&mut section);
     let tls = read_tls(&mut section, scheme);
     let timeout = section
-        .seconds("timeout", false)
-        .unwrap_or(Duration::from_secs(5));
+        .seconds(&keys::TIMEOUT)
+        .unwrap_or(keys::TIMEOUT.kind.default);
     section.finish();
     EtcdConfig {
         endpoints,
@@ -36,30 +33,25 @@ enum Scheme {
 }
 
 fn read_endpoints(section: &mut Section<'_>) -> (Vec<String>, Scheme) {
-    let host = section.text("host");
-    let port = section.integer("port", 1, 65535);
-    let Some(urls) = section.texts("endpoints") else {
+    let host = section.text(&keys::HOST);
+    let port = section.integer(&keys::PORT);
+    let Some(urls) = section.texts(&keys::ENDPOINTS) else {
         return (vec![host_and_port(section, host, port)], Scheme::Unsaid);
     };
-    if host.is_some() || port.is_some() {
-        section.problem(
-            "endpoints",
-            "given beside 'host' or 'port'. Give either the list or the pair.",
-        );
-    }
+    section.check(&keys::ONE_PLACE);
     if urls.is_empty() {
         section.problem(
-            "endpoints",
+            keys::ENDPOINTS.name,
             "expected at least one \"host:port\" or URL, got an empty list.",
         );
     }
     let mut endpoints = Vec::new();
     for (at, url) in urls.iter().enumerate() {
-        match address(url, PORT) {
+        match address(url, keys::DEFAULT_PORT) {
             Some(address) => endpoints.push(address),
             // It may hold a password, so it is not shown.
             None => section.problem(
-                "endpoints",
+                keys::ENDPOINTS.name,
                 &format!(
                     "expected \"host:port\" or a URL without user and path; item {at} is neither."
                 ),
@@ -77,15 +69,15 @@ fn read_endpoints(section: &mut Section<'_>) -> (Vec<String>, Scheme) {
 }
 
 fn host_and_port(section: &mut Section<'_>, host: Option<String>, port: Option<u64>) -> String {
-    let port = port.unwrap_or(u64::from(PORT));
-    let host = host.unwrap_or_else(|| "localhost".into());
+    let port = port.unwrap_or(keys::PORT.kind.default);
+    let host = host.unwrap_or_else(|| keys::HOST.default().into());
     // An IPv6 address may come without its brackets.
     let bare = host.parse::<std::net::Ipv6Addr>().is_ok();
     let host = if bare { format!("[{host}]") } else { host };
     let endpoint = format!("{host}:{port}");
-    if host.contains("//") || address(&endpoint, PORT).is_none() {
+    if host.contains("//") || address(&endpoint, keys::DEFAULT_PORT).is_none() {
         section.problem(
-            "host",
+            keys::HOST.name,
             "expected the name or the address of a host. A URL goes into 'endpoints'.",
         );
     }
@@ -93,59 +85,43 @@ fn host_and_port(section: &mut Section<'_>, host: Option<String>, port: Option<u
 }
 
 fn read_credentials(section: &mut Section<'_>) -> Option<(String, String)> {
-    let (has_username, has_password) = (section.gives("username"), section.gives("password"));
-    let username = section.text("username");
-    let password = section.text("password");
-    if has_username != has_password {
-        let (given, missing) = if has_username {
-            ("username", "password")
-        } else {
-            ("password", "username")
-        };
-        section.problem(
-            missing,
-            &format!("required, since '{given}' is given. Authentication needs both."),
-        );
-    }
+    let username = section.text(&keys::USERNAME);
+    let password = section.text(&keys::PASSWORD);
+    section.check(&keys::CREDENTIALS);
     username.zip(password)
 }
 
 fn read_tls(section: &mut Section<'_>, scheme: Scheme) -> Option<TlsConfig> {
-    let use_ssl = section.boolean("use_ssl");
-    let ca_certificate = section.file("ca_cert_file");
-    let certificate = section.file("cert_file");
-    let key = section.file("key_file");
-    if certificate.is_given() != key.is_given() {
-        let (given, missing) = if certificate.is_given() {
-            ("cert_file", "key_file")
-        } else {
-            ("key_file", "cert_file")
-        };
-        section.problem(
-            missing,
-            &format!("required, since '{given}' is given. Mutual TLS needs both."),
-        );
-    }
-    check_pem(section, "ca_cert_file", &ca_certificate, "CERTIFICATE-----");
-    check_pem(section, "cert_file", &certificate, "CERTIFICATE-----");
-    check_pem(section, "key_file", &key, "PRIVATE KEY-----");
+    let use_ssl = section.boolean(&keys::USE_SSL);
+    let ca_certificate = section.file(&keys::CA_CERT_FILE);
+    let certificate = section.file(&keys::CERT_FILE);
+    let key = section.file(&keys::KEY_FILE);
+    section.check(&keys::IDENTITY);
+    check_pem(
+        section,
+        &keys::CA_CERT_FILE,
+        &ca_certificate,
+        "CERTIFICATE-----",
+    );
+    check_pem(section, &keys::CERT_FILE, &certificate, "CERTIFICATE-----");
+    check_pem(section, &keys::KEY_FILE, &key, "PRIVATE KEY-----");
     let files_given = ca_certificate.is_given() || certificate.is_given() || key.is_given();
     let secure = use_ssl == Some(true) || files_given || scheme == Scheme::Https;
     if use_ssl == Some(false) && files_given {
         section.problem(
-            "use_ssl",
+            keys::USE_SSL.name,
             "is false beside TLS files. Set it to true, or leave the files out.",
         );
     }
     if use_ssl == Some(false) && scheme == Scheme::Https {
         section.problem(
-            "use_ssl",
+            keys::USE_SSL.name,
             "is false beside an https:// URL. Set it to true, or leave it out.",
         );
     }
     if scheme == Scheme::Both || scheme == Scheme::Http && secure {
         section.problem(
-            "endpoints",
+            keys::ENDPOINTS.name,
             "has an http:// URL beside TLS. Write https://, or leave the scheme out.",
         );
     }
@@ -156,7 +132,7 @@ fn read_tls(section: &mut Section<'_>, scheme: Scheme) -> Option<TlsConfig> {
 }
 
 /// A file without a line of this kind is the wrong file, or in another format.
-fn check_pem(section: &mut Section<'_>, key: &'static str, file: &FileContent, mark: &str) {
+fn check_pem(section: &mut Section<'_>, key: &Key<File>, file: &FileContent, mark: &str) {
     let has = |bytes: &[u8]| {
         bytes
             .windows(mark.len())
@@ -164,7 +140,7 @@ fn check_pem(section: &mut Section<'_>, key: &'static str, file: &FileContent, m
     };
     if file.bytes().is_some_and(|bytes| !has(bytes)) {
         section.problem(
-            key,
+            key.name,
             &format!("the file has no line \"-----BEGIN ...{mark}\". Give it in PEM format."),
         );
     }

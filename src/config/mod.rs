@@ -2,7 +2,10 @@
 
 mod address;
 mod etcd;
+mod keys;
+mod kinds;
 mod read;
+mod schema;
 mod section;
 #[cfg(test)]
 mod tests;
@@ -14,6 +17,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Result};
 use read::read;
+pub use schema::schema;
 pub use tree::Tree;
 
 /// A whole, valid configuration.

@@ -1,31 +1,30 @@
-//! From what was written to what is used: every key of the configuration, with its default.
+//! From what was written to what is used: every key of the table in `keys`.
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use super::address::address;
+use super::address::is_url;
 use super::etcd::read_etcd;
+use super::keys::{self, dynamodb, local, queue, queue::retry};
 use super::section::Section;
 use super::{
-    Config, DynamodbConfig, ErrorStyle, JournalConfig, JournalSync, LocalConfig, Logging,
-    QueueConfig, RetryConfig, Synchronous, Tree, WhenFull,
+    Config, DynamodbConfig, JournalConfig, LocalConfig, Logging, QueueConfig, RetryConfig, Tree,
 };
 
 impl Default for QueueConfig {
     fn default() -> Self {
         Self {
-            size: nonzero(10),
-            timeout: Duration::from_secs(2),
-            max_pending: nonzero(100_000),
-            max_pending_bytes: nonzero(64 << 20),
-            when_full: WhenFull::Block,
+            size: nonzero(queue::SIZE.kind.default),
+            timeout: queue::TIMEOUT.kind.default,
+            max_pending: nonzero(queue::MAX_PENDING.kind.default),
+            max_pending_bytes: nonzero(queue::MAX_PENDING_BYTES.kind.default),
+            when_full: queue::WHEN_FULL.kind.default,
             retry: RetryConfig {
-                initial: Duration::from_millis(100),
-                max: Duration::from_secs(5),
-                give_up_after: Duration::from_secs(300),
+                initial: retry::INITIAL.kind.default,
+                max: retry::MAX.kind.default,
+                give_up_after: retry::GIVE_UP_AFTER.kind.default,
             },
-            exit_timeout: Duration::from_secs(10),
+            exit_timeout: queue::EXIT_TIMEOUT.kind.default,
             journal: None,
         }
     }
@@ -33,12 +32,13 @@ impl Default for QueueConfig {
 
 impl Default for LocalConfig {
     fn default() -> Self {
+        let filepath = PathBuf::from(local::FILEPATH.default());
         Self {
-            path: absolute(Path::new("localdb")),
-            filepath: PathBuf::from("localdb"),
-            synchronous: Synchronous::Full,
-            busy_timeout: Duration::from_secs(5),
-            mode: 0o666,
+            path: absolute(&filepath),
+            filepath,
+            synchronous: local::SYNCHRONOUS.kind.default,
+            busy_timeout: local::BUSY_TIMEOUT.kind.default,
+            mode: local::MODE.kind.default,
         }
     }
 }
@@ -59,49 +59,41 @@ fn nonzero(value: u64) -> NonZeroUsize {
 /// Reads the whole configuration; what is wrong is added to `problems`.
 pub(super) fn read(tree: Tree, problems: &mut Vec<String>) -> Config {
     let mut root = Section::new("", tree, problems);
-    let debug = root.boolean("debug");
-    let logging = root.word(
-        "logging",
-        &[
-            ("debug", Logging::Debug),
-            ("info", Logging::Info),
-            ("none", Logging::None),
-        ],
-    );
+    let debug = root.boolean(&keys::DEBUG);
+    let logging = root.word(&keys::LOGGING);
     if let (Some(debug), Some(logging)) = (debug, logging)
         && debug != (logging == Logging::Debug)
     {
-        root.problem("logging", "contradicts 'debug'. Give one of the two.");
+        root.problem(
+            keys::LOGGING.name,
+            "contradicts 'debug'. Give one of the two.",
+        );
     }
     let logging = logging.unwrap_or(if debug == Some(true) {
         Logging::Debug
     } else {
-        Logging::Info
+        keys::LOGGING.kind.default
     });
     let errors = root
-        .word(
-            "errors",
-            &[("raise", ErrorStyle::Raise), ("log", ErrorStyle::Log)],
-        )
-        .unwrap_or(ErrorStyle::Raise);
-    let local = root.take("local");
-    let dynamodb = root.take("dynamodb");
-    let etcd = root.take("etcd");
-    let queue = root.take("queue_batch");
+        .word(&keys::ERRORS)
+        .unwrap_or(keys::ERRORS.kind.default);
+    let local = root.object(&keys::LOCAL);
+    let dynamodb = root.object(&keys::DYNAMODB);
+    let etcd = root.object(&keys::ETCD);
+    let queue = root.object(&keys::QUEUE_BATCH);
+    // For editors alone.
+    root.text(&keys::SCHEMA);
     root.finish();
-    let local = local.map_or_else(LocalConfig::default, |given| {
-        read_local(Section::new("local", given.tree, problems))
+    let local = local.map_or_else(LocalConfig::default, |tree| {
+        read_local(Section::new("local", tree, problems))
     });
     let config = Config {
         logging,
         errors,
         local,
-        dynamodb: dynamodb
-            .and_then(|given| read_dynamodb(Section::new("dynamodb", given.tree, problems))),
-        etcd: etcd.map(|given| read_etcd(Section::new("etcd", given.tree, problems))),
-        queue: queue.map_or_else(QueueConfig::default, |given| {
-            read_queue(given.tree, problems)
-        }),
+        dynamodb: dynamodb.and_then(|tree| read_dynamodb(Section::new("dynamodb", tree, problems))),
+        etcd: etcd.map(|tree| read_etcd(Section::new("etcd", tree, problems))),
+        queue: queue.map_or_else(QueueConfig::default, |tree| read_queue(tree, problems)),
     };
     let journal = config.queue.journal.as_ref();
     if journal.is_some_and(|journal| journal.path == config.local.path) {
@@ -114,31 +106,14 @@ pub(super) fn read(tree: Tree, problems: &mut Vec<String>) -> Config {
 
 fn read_local(mut section: Section<'_>) -> LocalConfig {
     let default = LocalConfig::default();
-    let filepath = section.path("filepath").unwrap_or(default.filepath);
+    let filepath = section.path(&local::FILEPATH).unwrap_or(default.filepath);
     let synchronous = section
-        .word(
-            "synchronous",
-            &[
-                ("full", Synchronous::Full),
-                ("normal", Synchronous::Normal),
-                ("off", Synchronous::Off),
-            ],
-        )
+        .word(&local::SYNCHRONOUS)
         .unwrap_or(default.synchronous);
     let busy_timeout = section
-        .seconds("busy_timeout", true)
+        .seconds(&local::BUSY_TIMEOUT)
         .unwrap_or(default.busy_timeout);
-    let mut mode = default.mode;
-    if let Some(text) = section.text("mode") {
-        let digits = text.strip_prefix("0o").unwrap_or(&text);
-        match u32::from_str_radix(digits, 8) {
-            Ok(bits) if bits <= 0o777 => mode = bits,
-            _ => section.problem(
-                "mode",
-                "expected permission bits as octal text, such as \"0600\".",
-            ),
-        }
-    }
+    let mode = section.permissions(&local::MODE).unwrap_or(default.mode);
     section.finish();
     LocalConfig {
         path: absolute(&filepath),
@@ -151,27 +126,34 @@ fn read_local(mut section: Section<'_>) -> LocalConfig {
 
 fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
     let before = section.problem_count();
-    let table_name = section.text("table_name");
+    let table_name = section.text(&dynamodb::TABLE_NAME);
     if table_name.is_none() && section.problem_count() == before {
-        section.problem("table_name", "required: the name of the DynamoDB table.");
+        section.problem(
+            dynamodb::TABLE_NAME.name,
+            "required: the name of the DynamoDB table.",
+        );
     }
-    let region = section.text("region");
-    let endpoint_url = section.text("endpoint_url");
+    let region = section.text(&dynamodb::REGION);
+    let endpoint_url = section.text(&dynamodb::ENDPOINT_URL);
     if let Some(url) = &endpoint_url
         && !is_url(url)
     {
         section.problem(
-            "endpoint_url",
+            dynamodb::ENDPOINT_URL.name,
             "expected a URL such as http://localhost:8000, without user and password. Credentials come from the \
              environment or a profile.",
         );
     }
-    let profile = section.text("profile");
-    let create_table = section.boolean("create_table").unwrap_or(false);
-    let consistent_read = section.boolean("consistent_read").unwrap_or(true);
+    let profile = section.text(&dynamodb::PROFILE);
+    let create_table = section
+        .boolean(&dynamodb::CREATE_TABLE)
+        .unwrap_or(dynamodb::CREATE_TABLE.kind.default);
+    let consistent_read = section
+        .boolean(&dynamodb::CONSISTENT_READ)
+        .unwrap_or(dynamodb::CONSISTENT_READ.kind.default);
     let timeout = section
-        .seconds("timeout", false)
-        .unwrap_or(Duration::from_secs(10));
+        .seconds(&dynamodb::TIMEOUT)
+        .unwrap_or(dynamodb::TIMEOUT.kind.default);
     section.finish();
     Some(DynamodbConfig {
         table_name: table_name?,
@@ -184,49 +166,28 @@ fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
     })
 }
 
-/// Whether it leads to a host, by HTTP or HTTPS, and holds no user.
-fn is_url(url: &str) -> bool {
-    let rest = url
-        .strip_prefix("http://")
-        .or_else(|| url.strip_prefix("https://"));
-    let host = rest.map(|rest| rest.split('/').next().unwrap_or(rest));
-    host.is_some_and(|host| address(host, 80).is_some()) && !url.contains(['@', ' '])
-}
-
 fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {
     let default = QueueConfig::default();
     let mut section = Section::new("queue_batch", tree, problems);
-    let size = section.integer("size", 1, u64::from(u32::MAX));
-    let timeout = section.seconds("timeout", true);
-    let interval = section.seconds("interval", true);
+    let size = section.integer(&queue::SIZE);
+    let timeout = section.seconds(&queue::TIMEOUT);
+    let interval = section.seconds(&queue::INTERVAL);
     if let (Some(timeout), Some(interval)) = (timeout, interval)
         && timeout != interval
     {
         section.problem(
-            "interval",
+            queue::INTERVAL.name,
             "contradicts 'timeout', of which it is another name. Give one of the two.",
         );
     }
-    let max_pending = section.integer("max_pending", 1, u64::from(u32::MAX));
-    let max_pending_bytes = section.integer("max_pending_bytes", 1, 1 << 50);
-    let when_full = section.word(
-        "when_full",
-        &[("block", WhenFull::Block), ("raise", WhenFull::Raise)],
-    );
-    let journal = section.path("journal");
-    let sync = section.word(
-        "journal_sync",
-        &[
-            ("always", JournalSync::Always),
-            ("interval", JournalSync::Interval),
-            ("never", JournalSync::Never),
-        ],
-    );
-    if journal.is_none() && sync.is_some() {
-        section.problem("journal_sync", "needs 'journal': the path of the file.");
-    }
-    let exit_timeout = section.seconds("exit_timeout", true);
-    let retry = section.take("retry");
+    let max_pending = section.integer(&queue::MAX_PENDING);
+    let max_pending_bytes = section.integer(&queue::MAX_PENDING_BYTES);
+    let when_full = section.word(&queue::WHEN_FULL);
+    let journal = section.path(&queue::JOURNAL);
+    let sync = section.word(&queue::JOURNAL_SYNC);
+    section.check(&queue::SYNC_NEEDS_JOURNAL);
+    let exit_timeout = section.seconds(&queue::EXIT_TIMEOUT);
+    let retry = section.object(&queue::RETRY);
     section.finish();
     QueueConfig {
         size: size.map_or(default.size, nonzero),
@@ -234,29 +195,29 @@ fn read_queue(tree: Tree, problems: &mut Vec<String>) -> QueueConfig {
         max_pending: max_pending.map_or(default.max_pending, nonzero),
         max_pending_bytes: max_pending_bytes.map_or(default.max_pending_bytes, nonzero),
         when_full: when_full.unwrap_or(default.when_full),
-        retry: retry.map_or(default.retry, |given| {
-            read_retry(Section::new("queue_batch.retry", given.tree, problems))
+        retry: retry.map_or(default.retry, |tree| {
+            read_retry(Section::new("queue_batch.retry", tree, problems))
         }),
         exit_timeout: exit_timeout.unwrap_or(default.exit_timeout),
         journal: journal.map(|path| JournalConfig {
             path: absolute(&path),
-            sync: sync.unwrap_or(JournalSync::Always),
+            sync: sync.unwrap_or(queue::JOURNAL_SYNC.kind.default),
         }),
     }
 }
 
 fn read_retry(mut section: Section<'_>) -> RetryConfig {
     let default = QueueConfig::default().retry;
-    let initial = section.seconds("initial", false);
-    let max = section.seconds("max", false);
-    let give_up_after = section.seconds("give_up_after", true);
+    let initial = section.seconds(&retry::INITIAL);
+    let max = section.seconds(&retry::MAX);
+    let give_up_after = section.seconds(&retry::GIVE_UP_AFTER);
     let retry = RetryConfig {
         initial: initial.unwrap_or_else(|| default.initial.min(max.unwrap_or(default.max))),
         max: max.unwrap_or_else(|| default.max.max(initial.unwrap_or(default.initial))),
         give_up_after: give_up_after.unwrap_or(default.give_up_after),
     };
     if retry.initial > retry.max {
-        section.problem("initial", "is longer than 'max'. Swap the two.");
+        section.problem(retry::INITIAL.name, "is longer than 'max'. Swap the two.");
     }
     section.finish();
     retry

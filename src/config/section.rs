@@ -4,10 +4,11 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::kinds::{
+    Boolean, File, Integer, Key, LONGEST_WAIT, Object, Permissions, Rule, Seconds, Text, Texts,
+    Word,
+};
 use super::tree::Tree;
-
-/// No wait in this library is longer than a year: what is larger is a mistake, and would overflow clocks.
-const LONGEST_WAIT: f64 = 366.0 * 24.0 * 3600.0;
 
 /// Keys that are looked for at the top, and where they belong.
 const NESTED: [(&str, &str); 9] = [
@@ -26,6 +27,7 @@ const NESTED: [(&str, &str); 9] = [
 pub(super) struct Section<'a> {
     path: &'static str,
     entries: Vec<(String, Tree)>,
+    given: HashSet<String>,
     known: Vec<&'static str>,
     problems: &'a mut Vec<String>,
 }
@@ -48,15 +50,16 @@ impl<'a> Section<'a> {
                 Vec::new()
             }
         };
-        let mut seen = HashSet::new();
+        let mut given = HashSet::new();
         for (key, _) in &entries {
-            if !seen.insert(key.as_str()) {
+            if !given.insert(key.clone()) {
                 problems.push(format!("{}: given twice. Keep one.", join(path, key)));
             }
         }
         Self {
             path,
             entries,
+            given,
             known: Vec::new(),
             problems,
         }
@@ -69,7 +72,7 @@ impl<'a> Section<'a> {
     }
 
     /// The value of `key` with `${NAME}` resolved; `None` when it is absent (or unreadable, and named).
-    pub(super) fn take(&mut self, key: &'static str) -> Option<Given> {
+    fn take(&mut self, key: &'static str) -> Option<Given> {
         self.known.push(key);
         let at = self.entries.iter().position(|(name, _)| name == key)?;
         let (_, tree) = self.entries.swap_remove(at);
@@ -108,8 +111,17 @@ impl<'a> Section<'a> {
         None
     }
 
+    /// An object with keys of its own, still unread.
+    pub(super) fn object(&mut self, key: &Key<Object>) -> Option<Tree> {
+        self.take(key.name).map(|given| given.tree)
+    }
+
     /// A string.
-    pub(super) fn text(&mut self, key: &'static str) -> Option<String> {
+    pub(super) fn text(&mut self, key: &Key<Text>) -> Option<String> {
+        self.any_text(key.name)
+    }
+
+    fn any_text(&mut self, key: &'static str) -> Option<String> {
         let given = self.take(key)?;
         match given.tree {
             Tree::Text(text) if !text.is_empty() && !text.contains('\0') => Some(text),
@@ -127,13 +139,28 @@ impl<'a> Section<'a> {
     }
 
     /// A path of a file.
-    pub(super) fn path(&mut self, key: &'static str) -> Option<PathBuf> {
+    pub(super) fn path(&mut self, key: &Key<Text>) -> Option<PathBuf> {
         self.text(key).map(PathBuf::from)
     }
 
-    /// One of a few words, with what each means.
-    pub(super) fn word<T: Copy>(&mut self, key: &'static str, words: &[(&str, T)]) -> Option<T> {
-        let given = self.take(key)?;
+    /// Permission bits.
+    pub(super) fn permissions(&mut self, key: &Key<Permissions>) -> Option<u32> {
+        let text = self.any_text(key.name)?;
+        let digits = text.strip_prefix("0o").unwrap_or(&text);
+        match u32::from_str_radix(digits, 8) {
+            Ok(bits) if bits <= 0o777 && !digits.starts_with('+') => Some(bits),
+            _ => {
+                let text = "expected permission bits as octal text, such as \"0600\".";
+                self.problem(key.name, text);
+                None
+            }
+        }
+    }
+
+    /// One of a few words: what it means.
+    pub(super) fn word<T: Copy>(&mut self, key: &Key<Word<T>>) -> Option<T> {
+        let given = self.take(key.name)?;
+        let words = key.kind.words;
         if let Tree::Text(text) = &given.tree
             && let Some((_, meaning)) = words.iter().find(|(word, _)| word == text)
         {
@@ -144,21 +171,22 @@ impl<'a> Section<'a> {
             .map(|(word, _)| format!("\"{word}\""))
             .collect();
         let expected = format!("one of {}", list.join(", "));
-        self.mismatch(key, &expected, &given)
+        self.mismatch(key.name, &expected, &given)
     }
 
     /// A boolean.
-    pub(super) fn boolean(&mut self, key: &'static str) -> Option<bool> {
-        let given = self.take(key)?;
+    pub(super) fn boolean(&mut self, key: &Key<Boolean>) -> Option<bool> {
+        let given = self.take(key.name)?;
         match given.parsed() {
             Tree::Bool(value) => Some(value),
-            _ => self.mismatch(key, "true or false", &given),
+            _ => self.mismatch(key.name, "true or false", &given),
         }
     }
 
-    /// A whole number from `least` to `most`.
-    pub(super) fn integer(&mut self, key: &'static str, least: u64, most: u64) -> Option<u64> {
-        let given = self.take(key)?;
+    /// A whole number.
+    pub(super) fn integer(&mut self, key: &Key<Integer>) -> Option<u64> {
+        let given = self.take(key.name)?;
+        let (least, most) = (key.kind.least, key.kind.most);
         let value = match given.parsed() {
             Tree::Int(value) => u64::try_from(value).ok(),
             _ => None,
@@ -167,14 +195,15 @@ impl<'a> Section<'a> {
             Some(value) if (least..=most).contains(&value) => Some(value),
             _ => {
                 let expected = format!("an integer from {least} to {most}");
-                self.mismatch(key, &expected, &given)
+                self.mismatch(key.name, &expected, &given)
             }
         }
     }
 
-    /// Seconds, zero allowed or not.
-    pub(super) fn seconds(&mut self, key: &'static str, zero: bool) -> Option<Duration> {
-        let given = self.take(key)?;
+    /// Seconds.
+    pub(super) fn seconds(&mut self, key: &Key<Seconds>) -> Option<Duration> {
+        let given = self.take(key.name)?;
+        let zero = key.kind.zero;
         #[expect(
             clippy::cast_precision_loss,
             reason = "far above the longest wait anyway"
@@ -189,15 +218,16 @@ impl<'a> Section<'a> {
             return Some(Duration::from_secs_f64(value));
         }
         let expected = if zero {
-            "seconds, a number from 0 to 31622400"
+            format!("seconds, a number from 0 to {LONGEST_WAIT}")
         } else {
-            "seconds, a number above 0 and at most 31622400"
+            format!("seconds, a number above 0 and at most {LONGEST_WAIT}")
         };
-        self.mismatch(key, expected, &given)
+        self.mismatch(key.name, &expected, &given)
     }
 
     /// A list of strings.
-    pub(super) fn texts(&mut self, key: &'static str) -> Option<Vec<String>> {
+    pub(super) fn texts(&mut self, key: &Key<Texts>) -> Option<Vec<String>> {
+        let key = key.name;
         let given = self.take(key)?;
         let Tree::List(items) = given.tree else {
             return self.mismatch(key, "a list of strings", &given);
@@ -213,9 +243,38 @@ impl<'a> Section<'a> {
         Some(texts)
     }
 
-    /// Whether `key` is given, rightly or not.
-    pub(super) fn gives(&self, key: &str) -> bool {
-        self.entries.iter().any(|(name, _)| name == key)
+    /// Names what goes against `rule`. A key counts as given, rightly or not.
+    pub(super) fn check(&mut self, rule: &Rule) {
+        let has = |key: &str| self.given.contains(key);
+        match rule {
+            Rule::Together { keys, why } => {
+                let (given, missing) = match keys.map(has) {
+                    [true, false] => (keys[0], keys[1]),
+                    [false, true] => (keys[1], keys[0]),
+                    _ => return,
+                };
+                let text = format!("required, since '{given}' is given. {why}");
+                self.problem(missing, &text);
+            }
+            Rule::Needs {
+                key,
+                other,
+                problem,
+            } => {
+                if has(key) && !has(other) {
+                    self.problem(key, problem);
+                }
+            }
+            Rule::Instead {
+                key,
+                others,
+                problem,
+            } => {
+                if has(key) && others.iter().any(|other| has(other)) {
+                    self.problem(key, problem);
+                }
+            }
+        }
     }
 
     /// How many problems have been named so far, in all sections.
@@ -224,9 +283,10 @@ impl<'a> Section<'a> {
     }
 
     /// A file, read at once, so that a wrong path is named when the configuration is.
-    pub(super) fn file(&mut self, key: &'static str) -> FileContent {
+    pub(super) fn file(&mut self, key: &Key<File>) -> FileContent {
+        let key = key.name;
         let known = self.problems.len();
-        let Some(path) = self.path(key) else {
+        let Some(path) = self.any_text(key).map(PathBuf::from) else {
             return if self.problems.len() == known {
                 FileContent::Absent
             } else {
@@ -277,8 +337,8 @@ impl<'a> Section<'a> {
 }
 
 /// A value as given, and the environment variable it came from.
-pub(super) struct Given {
-    pub(super) tree: Tree,
+struct Given {
+    tree: Tree,
     variable: Option<String>,
 }
 

@@ -55,6 +55,7 @@ fn wrong_types_and_huge_numbers_are_refused() {
         r#"{"local": {"filepath": ""}}"#,
         r#"{"local": {"filepath": "a\u0000b"}}"#,
         r#"{"local": {"mode": "999"}}"#,
+        r#"{"local": {"mode": "+600"}}"#,
         r#"{"local": {"busy_timeout": 1e300}}"#,
         r#"{"queue_batch": {"size": 1.5}}"#,
         r#"{"queue_batch": {"size": true}}"#,
@@ -96,6 +97,16 @@ fn duplicate_keys_are_refused() {
         problem(r#"{"local": {"filepath": "a", "filepath": "b"}}"#),
         "local.filepath: given twice. Keep one."
     );
+}
+
+#[test]
+fn the_schema_that_a_file_names_is_for_editors() {
+    assert!(parse(r#"{"$schema": "./config.schema.json"}"#).is_ok());
+    assert_eq!(
+        problem(r#"{"$schema": 1}"#),
+        "$schema: expected a string, got an integer."
+    );
+    assert!(problem(r#"{"local": {"$schema": "x"}}"#).contains("local.$schema: unknown key"));
 }
 
 #[test]

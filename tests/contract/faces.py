@@ -57,7 +57,7 @@ class AwaitedDB:
 
     def tether(self, *args: Any, **kwargs: Any) -> Any:
         """Plain functions stay plain; coroutine functions are awaited wherever the test does."""
-        tether: Any = self._async_db.tether(*args, **kwargs)
+        tether: Any = getattr(self._async_db, "tether")(*args, **kwargs)  # noqa: B009 - any arguments
         if args and callable(args[0]):
             return self._waiting(args[0], tether)
 

@@ -68,7 +68,7 @@ def test_every_way_of_passing_it_works(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_it_names_every_key_of_the_local_backend_and_the_queue() -> None:
     config = example()
-    assert {"logging", "errors", "local", "queue_batch", "dynamodb", "etcd"} == config.keys()
+    assert {"$schema", "logging", "errors", "local", "queue_batch", "dynamodb", "etcd"} == config.keys()
     assert {"filepath", "synchronous", "busy_timeout", "mode"} == config["local"].keys()
     queue = {"size", "timeout", "max_pending", "max_pending_bytes", "when_full", "retry", "exit_timeout"}
     assert queue == config["queue_batch"].keys()
