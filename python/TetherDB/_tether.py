@@ -37,7 +37,7 @@ def tether(
         try:
             given, value = _open_envelope(result, name, key)
         except _Invalid as fault:
-            db._log_error(str(fault))
+            db._log_error(str(fault), backend)
             return None
         return given or db._new_key(), value
 

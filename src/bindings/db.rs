@@ -18,8 +18,8 @@ use super::iterator::MessageIterator;
 use super::receipt::Receipt;
 use super::{arguments, config, errors, json, logging, runtime};
 use crate::config::{Config, Logging};
-use crate::message::Message;
-use crate::queue::{self, Level};
+use crate::message::{BackendName, Message};
+use crate::queue::{self, Level, LogLine};
 
 /// An argument that may be left out, or be `None`, which means the same.
 pub(super) type Optional<'a, 'py> = Option<&'a Bound<'py, PyAny>>;
@@ -58,8 +58,9 @@ impl DB {
         runtime::watch(py)?;
         let open = Arc::new(Open::new(py, config, on_error, false)?);
         if open.channel.logs_debug() {
-            for line in opened(open.store.config()) {
-                open.channel.log_now(py, Level::Debug, &line)?;
+            for (backend, text) in opened(open.store.config()) {
+                let line = LogLine::new(Level::Debug, text).on(backend);
+                open.channel.log_now(py, &line)?;
             }
         }
         Ok(Self {
@@ -433,8 +434,11 @@ impl DB {
     }
 
     /// Logs one ERROR line on behalf of `tether`.
-    fn _log_error(&self, py: Python<'_>, text: &str) -> PyResult<()> {
-        self.open(py)?.channel.log_now(py, Level::Error, text)
+    fn _log_error(&self, py: Python<'_>, text: &str, backend: &str) -> PyResult<()> {
+        let backend = BackendName::parse(backend).ok();
+        let line = LogLine::new(Level::Error, text);
+        let line = LogLine { backend, ..line };
+        self.open(py)?.channel.log_now(py, &line)
     }
 
     /// A time-ordered UUID (version 7), for `tether`.
@@ -579,18 +583,19 @@ pub(super) fn accounts(py: Python<'_>, all: Vec<queue::Stats>) -> PyResult<Bound
 }
 
 /// The debug lines of a handle that was opened.
-fn opened(config: &Config) -> Vec<String> {
-    let mut lines = vec![format!(
-        "Local backend initialized at: {}",
-        config.local.filepath.display()
-    )];
+fn opened(config: &Config) -> Vec<(BackendName, String)> {
+    let path = config.local.filepath.display();
+    let text = format!("Local backend initialized at: {path}");
+    let mut lines = vec![(BackendName::Local, text)];
     if let Some(dynamodb) = &config.dynamodb {
         let table = &dynamodb.table_name;
-        lines.push(format!("DynamoDB backend initialized with table: {table}"));
+        let text = format!("DynamoDB backend initialized with table: {table}");
+        lines.push((BackendName::Dynamodb, text));
     }
     if let Some(etcd) = &config.etcd {
         let endpoints = etcd.endpoints.join(", ");
-        lines.push(format!("etcd backend initialized at: {endpoints}"));
+        let text = format!("etcd backend initialized at: {endpoints}");
+        lines.push((BackendName::Etcd, text));
     }
     lines
 }

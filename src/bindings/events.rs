@@ -17,7 +17,7 @@ use super::{errors, gate, json, logging};
 use crate::config::Logging;
 use crate::message::Failed;
 use crate::process;
-use crate::queue::{Events, Level};
+use crate::queue::{Events, Level, LogLine};
 use crate::wait::{self, SLICE};
 
 /// Log lines kept for a Python that does not come to take them; more are dropped, and counted.
@@ -45,7 +45,7 @@ pub(super) struct Channel {
 
 #[derive(Default)]
 struct State {
-    lines: VecDeque<(Level, String)>,
+    lines: VecDeque<LogLine>,
     dropped: usize,
     calls: VecDeque<Call>,
     notifier: bool,
@@ -160,7 +160,7 @@ impl Channel {
     /// Logs every line there is, unless another thread is at it. User code runs in here.
     fn log_lines(&self, py: Python<'_>) {
         loop {
-            let (level, text) = {
+            let line = {
                 let mut state = wait::lock(&self.state);
                 if state.logging.is_some() {
                     return;
@@ -168,7 +168,9 @@ impl Channel {
                 if state.dropped > 0 && state.lines.is_empty() {
                     let dropped = std::mem::take(&mut state.dropped);
                     let text = format!("{dropped} log line(s) were dropped: logging is too slow.");
-                    state.lines.push_back((Level::Warning, text));
+                    let count = Some(dropped as u64);
+                    let line = LogLine::new(Level::Warning, text);
+                    state.lines.push_back(LogLine { count, ..line });
                 }
                 let Some(line) = state.lines.pop_front() else {
                     return;
@@ -176,7 +178,7 @@ impl Channel {
                 state.logging = Some(thread::current().id());
                 line
             };
-            let outcome = logging::log(py, level, &text);
+            let outcome = logging::log(py, &line);
             wait::lock(&self.state).logging = None;
             self.changed.notify_all();
             if let Err(error) = outcome {
@@ -204,7 +206,7 @@ impl Channel {
                 let name = error.get_type(py).to_string();
                 let shown = error.value(py).shown().unwrap_or_default();
                 let text = format!("on_error raised {name}: {shown}");
-                if logging::log(py, Level::Error, &text).is_err() {
+                if logging::log(py, &LogLine::new(Level::Error, text)).is_err() {
                     calls::unraisable(py, error);
                 }
             }
@@ -282,20 +284,20 @@ impl Channel {
     }
 
     /// As [`Self::log_now`], without waiting for a line that another thread is logging: that thread logs this one, too.
-    pub(super) fn log_soon(&self, py: Python<'_>, level: Level, text: String) {
+    pub(super) fn log_soon(&self, py: Python<'_>, line: LogLine) {
         if self.logging != Logging::None {
-            wait::lock(&self.state).lines.push_back((level, text));
+            wait::lock(&self.state).lines.push_back(line);
             self.log_lines(py);
         }
     }
 
     /// One line from the thread that calls, after all those put in before it.
-    pub(super) fn log_now(&self, py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
+    pub(super) fn log_now(&self, py: Python<'_>, line: &LogLine) -> PyResult<()> {
         if self.logging == Logging::None {
             return Ok(());
         }
         self.sync(py)?;
-        logging::log(py, level, text)
+        logging::log(py, line)
     }
 }
 
@@ -307,7 +309,7 @@ impl Events for Sender {
         self.0.logs_debug()
     }
 
-    fn log(&self, level: Level, text: String) {
+    fn log(&self, line: LogLine) {
         if self.0.logging == Logging::None {
             return;
         }
@@ -315,7 +317,7 @@ impl Events for Sender {
         if state.lines.len() >= MOST_LINES {
             state.dropped += 1;
         } else {
-            state.lines.push_back((level, text));
+            state.lines.push_back(line);
         }
         self.0.wake(state);
     }

@@ -14,7 +14,7 @@ use super::events::{Channel, Sender};
 use super::{errors, json, runtime};
 use crate::config::{Config, ErrorStyle};
 use crate::message::{BackendName, Failed, Message};
-use crate::queue::{self, Level};
+use crate::queue::{self, Level, LogLine};
 use crate::store::{Listing, Store};
 
 /// From this many messages on a call is large: its work takes longer than Ctrl-C may wait.
@@ -102,8 +102,7 @@ impl DB {
         {
             return Err(error);
         }
-        let text = format!("{verb} failed: {}", error.value(py).shown()?);
-        open.channel.log_now(py, Level::Error, &text)?;
+        open.channel.log_now(py, &failed(py, verb, &error)?)?;
         Ok(fallback())
     }
 
@@ -121,8 +120,7 @@ impl DB {
         {
             return Err(error);
         }
-        let text = format!("{verb} failed: {}", error.value(py).shown()?);
-        open.channel.log_soon(py, Level::Error, text);
+        open.channel.log_soon(py, failed(py, verb, &error)?);
         Ok(fallback())
     }
 
@@ -278,6 +276,16 @@ impl DB {
             .map(|given| arguments::backend(&Given::Value(given.clone())))
             .transpose()
     }
+}
+
+/// The line of a verb that failed, where errors are only logged.
+fn failed(py: Python<'_>, verb: &str, error: &PyErr) -> PyResult<LogLine> {
+    let error = error.value(py);
+    let line = LogLine::new(Level::Error, format!("{verb} failed: {}", error.shown()?));
+    // Only a backend's error has one.
+    let backend = error.some_attribute("backend")?;
+    let backend = backend.and_then(|name| BackendName::parse(&name.extract::<String>().ok()?).ok());
+    Ok(LogLine { backend, ..line })
 }
 
 impl Drop for DB {

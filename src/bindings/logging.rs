@@ -13,7 +13,8 @@ use pyo3::{ffi, intern};
 
 use super::calls::{self, Calls};
 use super::{gate, runtime};
-use crate::queue::Level;
+use crate::message::BackendName;
+use crate::queue::{Level, LogLine};
 
 /// The module, once the program has imported it to the end. Waits for nobody who is at it.
 pub(super) fn loaded(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
@@ -40,7 +41,7 @@ fn logger<'py>(logging: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
 }
 
 /// One line, in the calling thread.
-pub(super) fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
+pub(super) fn log(py: Python<'_>, line: &LogLine) -> PyResult<()> {
     // The program may have imported logging since the last verb.
     runtime::watch(py)?;
     gate::within(py, || {
@@ -48,16 +49,30 @@ pub(super) fn log(py: Python<'_>, level: Level, text: &str) -> PyResult<()> {
             return Ok(());
         }
         let Some(logging) = loaded(py)? else {
-            return last_resort(py, level, text);
+            return last_resort(py, line.level, &line.text);
         };
-        let method = match level {
+        let method = match line.level {
             Level::Debug => "debug",
             Level::Warning => "warning",
             Level::Error => "error",
         };
         // As an argument, not as the format: keys and values may hold percent signs.
-        logger(&logging)?.run_method(method, ("%s", text)).map(drop)
+        let method = logger(&logging)?.attribute(method)?;
+        let keywords = PyDict::new(py);
+        keywords.set_item("extra", fields(py, line)?)?;
+        method
+            .run_with(("%s", &line.text), Some(&keywords))
+            .map(drop)
     })
+}
+
+/// Attributes of every record, so that a format may name them: what the line is about, or `None`.
+fn fields<'py>(py: Python<'py>, line: &LogLine) -> PyResult<Bound<'py, PyDict>> {
+    let fields = PyDict::new(py);
+    fields.set_item("backend", line.backend.map(BackendName::as_str))?;
+    fields.set_item("key", line.key.as_deref())?;
+    fields.set_item("count", line.count)?;
+    Ok(fields)
 }
 
 /// What logging does where nobody has set it up: warnings and errors go to `sys.stderr`, as they are. As there, a stream

@@ -24,7 +24,7 @@ use super::events::{Channel, Sender};
 use crate::config::Logging;
 use crate::error::{Error, Kind, Result};
 use crate::process;
-use crate::queue::{self, Events, Level};
+use crate::queue::{self, Events, Level, LogLine};
 use crate::reply::Reply;
 use crate::wait::{self, Cancel, Interrupt};
 
@@ -212,7 +212,9 @@ impl Failure {
             "{} was cancelled, and what it had begun failed: {}",
             self.verb, self.error
         );
-        Sender(self.channel).log(Level::Warning, text);
+        let line = LogLine::new(Level::Warning, text);
+        let backend = self.error.backend_name();
+        Sender(self.channel).log(LogLine { backend, ..line });
     }
 }
 

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::Level;
 use super::journal::{Contents, Journal};
 use super::lane::Lane;
 use super::ledger::Kept;
+use super::{Level, LogLine};
 use crate::error::{Error, Kind, Result};
 use crate::message::{Failed, quote};
 use crate::process;
@@ -61,7 +61,7 @@ impl Lane {
                 "{waits} queued message(s) found in the journal [{}]; they are sent now.",
                 self.backend.name()
             );
-            self.events.log(Level::Warning, text);
+            self.log(LogLine::new(Level::Warning, text).about(waits));
         }
         if inherited > 0 {
             let text = format!(
@@ -69,7 +69,7 @@ impl Lane {
                  and drop_failed().",
                 self.backend.name()
             );
-            self.events.log(Level::Warning, text);
+            self.log(LogLine::new(Level::Warning, text).about(inherited));
         }
         waits > 0
     }
@@ -122,7 +122,7 @@ impl Lane {
                 quote(first.message.key()),
                 journal.path()
             );
-            self.events.log(Level::Error, text);
+            self.log(LogLine::new(Level::Error, text).about(count));
         }
         let error = self.left_in_journal(&journal);
         for receipt in left.into_iter().filter_map(|waiting| waiting.receipt) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::lane::{Clock, Lane};
-use super::{Events, Level, Receipt};
+use super::{Events, LogLine, Receipt};
 use crate::backend::{Backend, Capabilities, Completion, Failures, Page, Range, Turn};
 use crate::config::{QueueConfig, WhenFull};
 use crate::error::{Kind, Result};
@@ -78,7 +78,7 @@ impl Events for Silent {
     fn wants_debug(&self) -> bool {
         false
     }
-    fn log(&self, _: Level, _: String) {}
+    fn log(&self, _: LogLine) {}
     fn given_up(&self, _: Failed) {}
 }
 

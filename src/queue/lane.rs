@@ -11,12 +11,12 @@ use super::intake::Intake;
 use super::journal::Journal;
 use super::ledger::{Kept, Ledger, Told, Verdict};
 use super::order::{Batch, Waiting};
-use super::{Events, Level, Stats, shown};
+use super::{Events, Level, LogLine, Stats, shown};
 use crate::backend::{Backend, Completion, Failures};
 use crate::config::QueueConfig;
 use crate::error::Error;
 use crate::executor::Line;
-use crate::message::{Failed, Message, quote};
+use crate::message::{BackendName, Failed, Message, quote};
 use crate::wait;
 
 /// The queue of one backend. Lanes share nothing, so one backend's trouble is never another's.
@@ -327,7 +327,8 @@ impl Lane {
                 self.keep(&mut ledger, waiting, error);
                 let key = quote(waiting.message.key());
                 let line = format!("Message given up [{}]: {key}: {error}", self.backend.name());
-                told.lines.push((Level::Error, line));
+                let line = LogLine::new(Level::Error, line);
+                told.lines.push(line.of(waiting.message.key()));
             }
             let mut intake = wait::lock(&self.intake);
             intake.pending -= count;
@@ -361,7 +362,8 @@ impl Lane {
                     self.backend.name(),
                     quote(first.message.key())
                 );
-                told.lines.push((Level::Error, line));
+                let line = LogLine::new(Level::Error, line);
+                told.lines.push(line.about(told.failed.len()));
             }
             // A worker that is stuck in the backend finds itself dismissed when it comes back.
             intake.worker = None;
@@ -376,8 +378,8 @@ impl Lane {
 
     /// Still under the ledger's lock, so that whoever waits for the ledger finds everything told.
     fn tell(&self, told: Told) {
-        for (level, line) in told.lines {
-            self.events.log(level, line);
+        for line in told.lines {
+            self.log(line);
         }
         for waiting in told.delivered {
             if self.wants_debug {
@@ -414,26 +416,24 @@ impl Lane {
     }
 
     pub(super) fn log_queued(&self, message: &Message) {
-        self.events.log(
-            Level::Debug,
-            format!(
-                "Message queued [{}]: {} -> {}",
-                self.backend.name(),
-                message.key(),
-                shown(message.value())
-            ),
-        );
+        let (key, value) = (message.key(), shown(message.value()));
+        let text = format!("Message queued [{}]: {key} -> {value}", self.backend.name());
+        self.log(LogLine::new(Level::Debug, text).of(key));
     }
 
     fn log_written(&self, message: &Message) {
-        self.events.log(
-            Level::Debug,
-            format!(
-                "Write successful to {} backend: {} -> {}",
-                self.backend.name(),
-                message.key(),
-                shown(message.value())
-            ),
-        );
+        self.log(written(self.backend.name(), message));
     }
+
+    /// One line about this lane's backend.
+    pub(super) fn log(&self, line: LogLine) {
+        self.events.log(line.on(self.backend.name()));
+    }
+}
+
+/// The debug line of a message that has been written.
+pub fn written(backend: BackendName, message: &Message) -> LogLine {
+    let (key, value) = (message.key(), shown(message.value()));
+    let text = format!("Write successful to {backend} backend: {key} -> {value}");
+    LogLine::new(Level::Debug, text).on(backend).of(key)
 }

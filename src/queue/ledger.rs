@@ -8,7 +8,7 @@ use super::intake::{Incoming, Intake};
 use super::journal::{Fates, Number};
 use super::order::{Batch, Order, Outcome, Waiting};
 use super::retry::Backoff;
-use super::{Level, Stats};
+use super::{Level, LogLine, Stats};
 use crate::backend::Failures;
 use crate::config::RetryConfig;
 use crate::error::Error;
@@ -76,7 +76,7 @@ pub(super) struct Told {
     pub(super) delivered: Vec<Waiting>,
     pub(super) failed: Vec<(Waiting, Error)>,
     /// The log lines besides those of each delivered message.
-    pub(super) lines: Vec<(Level, String)>,
+    pub(super) lines: Vec<LogLine>,
 }
 
 impl Ledger {
@@ -347,7 +347,11 @@ impl Ledger {
                     "{again} queued message(s) will be sent again in {:.2} s: {error}",
                     pause.as_secs_f64()
                 );
-                told.lines.push((Level::Warning, line));
+                let line = LogLine::new(Level::Warning, line);
+                told.lines.push(LogLine {
+                    count: Some(again),
+                    ..line
+                });
             }
         }
         if last_error.is_some() {

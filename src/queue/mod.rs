@@ -6,6 +6,7 @@
 //! - [`intake`]: what producers touch: a bounded buffer behind a short lock.
 //! - [`lane`]: the one queue of one backend: what a worker does next, and how a request is settled.
 //! - [`ledger`]: its accounts.
+//! - [`log_line`]: one line of the log, and what it is about.
 //! - [`worker`]: the thread that does it.
 //! - [`control`]: flush, stop, and direct verbs that wait for their turn.
 //! - [`later`]: the same for callers that are called back; [`callers`]: who they are.
@@ -28,6 +29,7 @@ mod later;
 #[cfg(test)]
 mod later_tests;
 mod ledger;
+mod log_line;
 mod order;
 #[cfg(test)]
 mod outage_tests;
@@ -42,7 +44,8 @@ use crate::message::{BackendName, Failed};
 use fake::only_sends;
 
 pub use control::Hold;
-pub use lane::Lane;
+pub use lane::{Lane, written};
+pub use log_line::LogLine;
 pub use receipt::Receipt;
 
 /// How loud a log line is.
@@ -62,7 +65,7 @@ pub trait Events: Send + Sync {
     fn wants_debug(&self) -> bool;
 
     /// One log line.
-    fn log(&self, level: Level, text: String);
+    fn log(&self, line: LogLine);
 
     /// A message was given up, for `on_error`. Its ERROR line has been logged already.
     fn given_up(&self, failed: Failed);

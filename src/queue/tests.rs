@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 
 use super::lane::{Clock, Lane, Step};
-use super::{Events, Level, Receipt};
+use super::{Events, Level, LogLine, Receipt};
 use crate::backend::{Backend, Capabilities, Completion, Failures, Page, Range, Turn};
 use crate::config::{QueueConfig, RetryConfig, WhenFull};
 use crate::error::{Error, Kind, Result};
@@ -56,8 +56,8 @@ impl Events for Recorder {
     fn wants_debug(&self) -> bool {
         true
     }
-    fn log(&self, level: Level, text: String) {
-        lock(&self.lines).push((level, text));
+    fn log(&self, line: LogLine) {
+        lock(&self.lines).push((line.level, line.text));
     }
     fn given_up(&self, failed: Failed) {
         lock(&self.given_up).push(failed);

@@ -9,7 +9,7 @@ use crate::error::{Error, Kind, Result};
 use crate::message::BackendName;
 use crate::process;
 use crate::queue::journal::{Contents, Journal};
-use crate::queue::{Lane, Level};
+use crate::queue::{Lane, Level, LogLine};
 use crate::wait::{self, Interrupt, Never, Wait};
 
 /// Whether a store's journal is open.
@@ -105,7 +105,8 @@ impl Store {
                         live.len(),
                         journal.path()
                     );
-                    self.events.log(Level::Warning, text);
+                    let told = LogLine::new(Level::Warning, text).on(name);
+                    self.events.log(told.about(live.len()));
                 }
                 continue;
             };

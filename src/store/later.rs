@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::executor::{self, Line};
 use crate::message::{BackendName, Message};
 use crate::process;
-use crate::queue::{Lane, Level, Receipt};
+use crate::queue::{Lane, Level, LogLine, Receipt};
 use crate::reply::Reply;
 use crate::wait::{self, Cancel, Interrupt, Never};
 
@@ -440,6 +440,7 @@ impl Store {
             lanes.push(lane);
         }
         for lane in lanes {
+            let name = lane.backend().name();
             // Everything is delivered and safe, whatever comes of this; a disk that hangs shall not keep the caller.
             let visible = spawn_blocking(move || lane.backend().flush(&Never));
             let visible = match deadline {
@@ -450,7 +451,8 @@ impl Store {
                 }
             };
             if let Some(Err(error)) = visible {
-                self.events.log(Level::Warning, error.to_string());
+                let line = LogLine::new(Level::Warning, error.to_string());
+                self.events.log(line.on(name));
             }
         }
         self.report_failed()

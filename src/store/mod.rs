@@ -16,7 +16,7 @@ use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Message};
 use crate::process;
-use crate::queue::{Events, Lane, Level, shown};
+use crate::queue::{self, Events, Lane, Level, LogLine};
 use crate::wait::Interrupt;
 use journal::Place;
 pub use later::List;
@@ -257,18 +257,14 @@ impl Store {
     }
 
     fn log_written(&self, name: BackendName, message: &Message) {
-        self.debug(|| {
-            format!(
-                "Write successful to {name} backend: {} -> {}",
-                message.key(),
-                shown(message.value())
-            )
-        });
+        if self.events.wants_debug() {
+            self.events.log(queue::written(name, message));
+        }
     }
 
     fn debug(&self, text: impl FnOnce() -> String) {
         if self.events.wants_debug() {
-            self.events.log(Level::Debug, text());
+            self.events.log(LogLine::new(Level::Debug, text()));
         }
     }
 }

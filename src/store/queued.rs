@@ -9,7 +9,7 @@ use super::journal::{self, Place};
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Failed, Message};
 use crate::process;
-use crate::queue::{Lane, Level, Receipt, Stats};
+use crate::queue::{Lane, Level, LogLine, Receipt, Stats};
 use crate::wait::{self, Interrupt, Never};
 
 /// How long closing may take at least.
@@ -78,6 +78,7 @@ impl Store {
             lane.flush(deadline, interrupt)?;
         }
         for lane in &self.lanes {
+            let name = lane.backend().name();
             let flushed = if deadline.is_none() {
                 lane.backend().flush(interrupt)
             } else {
@@ -88,7 +89,10 @@ impl Store {
             match flushed {
                 Err(error) if error.kind() == Kind::Interrupted => return Err(error),
                 // Everything is delivered and safe all the same.
-                Err(error) => self.events.log(Level::Warning, error.to_string()),
+                Err(error) => {
+                    let line = LogLine::new(Level::Warning, error.to_string());
+                    self.events.log(line.on(name));
+                }
                 Ok(()) => {}
             }
         }
@@ -149,7 +153,7 @@ impl Store {
         let deadline = deadline.map(|deadline| deadline.max(Instant::now() + CLOSING));
         if wait::within(deadline, interrupt, close)?.is_none() {
             let text = "Closing takes longer than the time given to stop: a disk does not answer. It goes on by itself.";
-            self.events.log(Level::Warning, text.to_owned());
+            self.events.log(LogLine::new(Level::Warning, text));
         }
         if self.used.swap(false, Ordering::SeqCst) {
             self.debug(|| "Database resources released and closed.".into());

@@ -10,7 +10,7 @@ use super::{Journal, Number, rewrite};
 use crate::config::JournalSync;
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Message, quote};
-use crate::queue::Level;
+use crate::queue::{Level, LogLine};
 use crate::wait::Interrupt;
 
 /// A journal in which nothing is alive is emptied when it has this many bytes.
@@ -183,7 +183,7 @@ impl Journal {
                  Check its disk, and whether it is full.",
                 self.path()
             );
-            self.events.log(Level::Warning, text);
+            self.events.log(LogLine::new(Level::Warning, text));
         }
         true
     }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::Journal;
-use crate::queue::Level;
+use crate::queue::{Level, LogLine};
 use crate::{process, wait};
 
 /// How long a record may wait for its sync, less what the sync takes itself.
@@ -95,7 +95,7 @@ impl Journal {
             "The journal {} cannot be rewritten, so it keeps the space of what has left: {cause}. Free space on its disk.",
             self.path()
         );
-        self.events.log(Level::Warning, text);
+        self.events.log(LogLine::new(Level::Warning, text));
     }
 }
 
@@ -120,7 +120,7 @@ fn keep(keeper: &Keeper, journal: &Weak<Journal>) {
                 "The journal {} is not safe from a power loss: {cause}. Check its disk.",
                 journal.path()
             );
-            journal.events.log(Level::Error, text);
+            journal.events.log(LogLine::new(Level::Error, text));
         }
     }
 }

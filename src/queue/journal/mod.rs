@@ -33,7 +33,7 @@ use std::sync::{Arc, Weak};
 
 use hashbrown::DefaultHashBuilder;
 
-use super::{Events, Level};
+use super::{Events, Level, LogLine};
 use crate::config::{JournalConfig, JournalSync};
 use crate::error::Result;
 use crate::process;
@@ -144,7 +144,7 @@ impl Journal {
                 "The journal {path} ended in {} byte(s) of an unfinished record, which were cut off.",
                 damage.tail
             );
-            self.events.log(Level::Warning, text);
+            self.events.log(LogLine::new(Level::Warning, text));
         }
         let Some(copy) = copy else {
             return;
@@ -155,7 +155,7 @@ impl Journal {
             damage.inside,
             copy.display()
         );
-        self.events.log(Level::Error, text);
+        self.events.log(LogLine::new(Level::Error, text));
         // Else it would be found again every time.
         if let Err(cause) = self.rewrite() {
             self.warn_of_rewrite(&cause);

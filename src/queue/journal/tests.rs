@@ -13,7 +13,7 @@ use super::{Contents, Fates, Journal, Live, Number, file};
 use crate::config::{JournalConfig, JournalSync};
 use crate::error::{Error, Kind};
 use crate::message::{BackendName, Failed, Message};
-use crate::queue::{Events, Level};
+use crate::queue::{Events, Level, LogLine};
 use crate::wait::{Cancel, Never, lock};
 
 #[derive(Default)]
@@ -23,8 +23,8 @@ impl Events for Lines {
     fn wants_debug(&self) -> bool {
         false
     }
-    fn log(&self, level: Level, text: String) {
-        lock(&self.0).push((level, text));
+    fn log(&self, line: LogLine) {
+        lock(&self.0).push((line.level, line.text));
     }
     fn given_up(&self, _: Failed) {}
 }
