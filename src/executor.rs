@@ -21,6 +21,9 @@ use crate::wait::{self, Alone, Interrupt, Wait};
 /// Requests wait for the network most of the time; more threads would only hand them to each other.
 const THREADS: usize = 2;
 
+/// Threads for what blocks, at most. Nothing there may wait for anything else that is done there: see [`Line`].
+const ASIDE: usize = 24;
+
 struct Shared {
     runtime: Runtime,
     generation: u64,
@@ -41,6 +44,7 @@ fn shared() -> io::Result<Arc<Shared>> {
         let inside = process::enter();
         let runtime = Builder::new_multi_thread()
             .worker_threads(THREADS)
+            .max_blocking_threads(ASIDE)
             .thread_name("tetherdb-io")
             .enable_all()
             .build()?;
@@ -103,7 +107,8 @@ pub(crate) fn aside(runtime: &Handle, turns: Arc<Semaphore>, work: impl FnOnce()
     });
 }
 
-/// Work that may block, done one after the other, in the order in which it came.
+/// Work that may block, done one after the other, in the order in which it came. It may wait for what the runtime does
+/// aside, such as a commit, so it has a thread of its own while there is any.
 #[derive(Clone, Default)]
 pub(crate) struct Line(Arc<Mutex<Queued>>);
 
@@ -127,7 +132,14 @@ impl Line {
             queued.works.push_back(Box::new(work));
             std::mem::replace(&mut queued.running, true)
         };
-        if !is_running {
+        if is_running {
+            return;
+        }
+        let line = self.clone();
+        let started = std::thread::Builder::new()
+            .name("tetherdb-aside".into())
+            .spawn(move || line.run());
+        if started.is_err() {
             let line = self.clone();
             runtime.spawn_blocking(move || line.run());
         }

@@ -442,6 +442,7 @@ impl Store {
         for lane in lanes {
             let name = lane.backend().name();
             // Everything is delivered and safe, whatever comes of this; a disk that hangs shall not keep the caller.
+            let turn = Arc::clone(&self.turns.errands).acquire_owned().await;
             let visible = spawn_blocking(move || lane.backend().flush(&Never));
             let visible = match deadline {
                 None => visible.await.ok(),
@@ -450,6 +451,7 @@ impl Store {
                     timed.ok().and_then(std::result::Result::ok)
                 }
             };
+            drop(turn);
             if let Some(Err(error)) = visible {
                 let line = LogLine::new(Level::Warning, error.to_string());
                 self.events.log(line.on(name));

@@ -26,6 +26,9 @@ class LoopThread:
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Runs a coroutine in the loop, and waits for it; an exception is raised here."""
+        if threading.current_thread() is self._thread:
+            coroutine.close()
+            raise AssertionError("the loop's own thread would wait for itself: this test is of one face only")
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
 
     def close(self) -> None:

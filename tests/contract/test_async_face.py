@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from TetherDB import DB, AsyncDB
+from TetherDB import DB, AsyncDB, DeliveryError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +19,17 @@ PLAIN = {"iter_messages", "tether", "mapping"}
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "mapping"])
+def shape(function: Any) -> list[tuple[str, Any, Any]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(one.name, one.kind, one.default) for one in parameters]
+
+
+@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "mapping"])
 def test_every_verb_of_db_is_a_coroutine_function_with_the_same_parameters(verb: str) -> None:
     function = getattr(AsyncDB, verb)
     assert inspect.iscoroutinefunction(function) == (verb not in PLAIN)
-
-    def shape(function: Any) -> list[tuple[str, Any, Any]]:
-        parameters = inspect.signature(function).parameters.values()
-        # `self` apart, which a method of Rust takes by position alone.
-        return [(one.name, one.kind, one.default) for one in parameters][1:]
-
-    assert shape(function) == shape(getattr(DB, verb))
+    # `self` apart, which a method of Rust takes by position alone.
+    assert shape(function)[1:] == shape(getattr(DB, verb))[1:]
 
 
 def test_every_verb_has_a_docstring_and_no_other_is_there() -> None:
@@ -38,9 +40,25 @@ def test_every_verb_has_a_docstring_and_no_other_is_there() -> None:
 
 
 def test_the_constructor_is_the_same() -> None:
-    # `self` apart, which a class of Rust does not show.
-    parameters = list(inspect.signature(AsyncDB.__init__).parameters)[1:]
-    assert parameters == list(inspect.signature(DB).parameters)
+    assert shape(AsyncDB) == shape(DB)
+
+
+def test_what_the_end_of_a_block_raises_comes_after_what_its_body_raised(path: Path) -> None:
+    broken = LookupError("mine")
+
+    async def main() -> None:
+        retry = {"initial": 0.01, "max": 0.02, "give_up_after": 0.1}
+        config = {
+            "local": {"filepath": str(path / "no such folder" / "file")},
+            "queue_batch": {"retry": retry},
+        }
+        async with AsyncDB(config) as db:
+            await db.write_queue_message("k", "v")
+            raise broken
+
+    with pytest.raises(DeliveryError) as caught:
+        asyncio.run(main())
+    assert caught.value.__context__ is broken
 
 
 def test_tether_makes_a_coroutine_function_and_keeps_what_it_is_called(path: Path) -> None:
