@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class WatchesNoPipes(asyncio.SelectorEventLoop):
     """As the loop that asyncio has on Windows."""
 
-    def add_reader(self, *_: Any) -> NoReturn:
+    def add_reader(self, fd: Any, callback: Any, *args: Any) -> NoReturn:  # type: ignore[override]
         raise NotImplementedError
 
 
@@ -244,6 +244,12 @@ def test_loops_leave_nothing_behind(db: AsyncDB) -> None:
     assert len(list(Path("/proc/self/fd").iterdir())) <= opened
 
 
+def begin_and_abandon(db: AsyncDB) -> None:
+    loop = asyncio.SelectorEventLoop()
+    run_in(loop, begun(db.write_message("k", "new")))
+    abandon(loop)
+
+
 def test_loops_that_are_closed_with_calls_under_way_leave_nothing_behind(
     open_async: Callable[..., AsyncDB], locked: Locked
 ) -> None:
@@ -254,10 +260,7 @@ def test_loops_that_are_closed_with_calls_under_way_leave_nothing_behind(
     opened = len(list(Path("/proc/self/fd").iterdir()))
     with locked():
         for _ in range(20):
-            loop = asyncio.SelectorEventLoop()
-            run_in(loop, begun(db.write_message("k", "new")))
-            abandon(loop)
-    del loop
+            begin_and_abandon(db)
     gc.collect()
     run(works(db, "k"))
     assert len(list(Path("/proc/self/fd").iterdir())) <= opened + 2

@@ -92,11 +92,10 @@ def test_the_line_of_a_failed_verb_carries_the_backend_that_failed(
 def test_the_line_of_tether_carries_the_backend(
     db: DB, backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
-    @db.tether(backend=backend.name)
-    def invalid_data() -> Any:
+    def invalid_data() -> dict[str, Any]:
         return {"key": "k", "value": [1]}
 
-    assert invalid_data() is False
+    assert db.tether(backend=backend.name)(invalid_data)() is False
     assert fields(caplog, "Invalid 'value' type returned by 'invalid_data'") == [(backend.name, None, None)]
 
 
