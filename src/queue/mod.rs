@@ -43,7 +43,7 @@ use crate::message::{BackendName, Failed};
 #[cfg(test)]
 use fake::only_sends;
 
-pub use control::Hold;
+pub use control::{Beginning, Hold};
 pub use lane::{Lane, written};
 pub use log_line::LogLine;
 pub use receipt::Receipt;
