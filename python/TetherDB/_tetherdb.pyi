@@ -148,6 +148,7 @@ class DB:
         """Wait until everything queued before this call is delivered."""
     def stats(self) -> dict[str, _Stats]:
         """The accounts of every backend's queue."""
+    def _totals(self) -> dict[str, dict[str, float]]: ...
     def failed_messages(self, backend: str | None = None) -> list[tuple[str, _Value, str, str]]:
         """What was given up and is kept."""
     def retry_failed(self, backend: str | None = None) -> int:
