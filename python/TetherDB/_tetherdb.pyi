@@ -18,6 +18,8 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
+from TetherDB._mapping import MessageMapping
+
 __all__ = ["DB", "MessageIterator", "Receipt", "__version__"]
 
 __version__: str
@@ -49,6 +51,22 @@ class _Stats(TypedDict):
     batches: int
     bytes: int
     last_error: str | None
+
+@type_check_only
+@final
+class Records:
+    """The verbs of one bucket, for ``TetherDB._mapping``. They raise whatever ``errors`` says."""
+
+    @property
+    def bucket(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    def read(self, key: str) -> _Value | None: ...
+    def write(self, key: str, value: _Given) -> None: ...
+    def write_many(self, items: Iterable[tuple[str, _Given]]) -> int: ...
+    def delete(self, keys: Iterable[str]) -> int: ...
+    def keys(self, page_size: int, start_after: str | None) -> tuple[list[str], str | None]: ...
+    def items(self, page_size: int) -> Iterator[tuple[str, _Value]]: ...
 
 @type_check_only
 class _Tether(Protocol):
@@ -174,6 +192,8 @@ class DB:
         key: str | None = None,
         queue: bool | None = None,
     ) -> _Tether: ...
+    def mapping(self, bucket: str = "", backend: str = "local") -> MessageMapping:
+        """The records of a bucket as a mapping that works like a dict."""
     def _log_error(self, text: str) -> None: ...
     @staticmethod
     def _new_key() -> str: ...

@@ -16,6 +16,7 @@ use super::calls::{self, Calls};
 use super::handle::Open;
 use super::iterator::MessageIterator;
 use super::receipt::Receipt;
+use super::records::Records;
 use super::{arguments, config, errors, json, logging, runtime};
 use crate::config::{Config, Logging};
 use crate::message::Message;
@@ -491,6 +492,22 @@ impl DB {
         }
         let partial = calls::import(py, "functools")?.attribute("partial")?;
         partial.run_with((tether, slf), Some(&options))
+    }
+
+    #[doc = include_str!("doc/mapping.txt")]
+    #[pyo3(signature = (bucket=Given::Missing, backend=Given::Missing),
+           text_signature = "($self, bucket='', backend='local')")]
+    fn mapping<'py>(
+        slf: &Bound<'py, Self>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static MAPPING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        let name = arguments::backend(&backend)?;
+        let records = Records::new(slf, name, arguments::bucket(&bucket)?)?;
+        let class = calls::imported(py, &MAPPING, "TetherDB._mapping", "MessageMapping")?;
+        class.run((records,))
     }
 
     /// Logs one ERROR line on behalf of `tether`.

@@ -19,6 +19,7 @@ mod iterator;
 mod json;
 mod logging;
 mod receipt;
+mod records;
 mod runtime;
 
 use pyo3::prelude::*;
