@@ -124,7 +124,7 @@ $(VENV)313/ready: pyproject.toml
 	@touch $@
 
 # The package as users install it, built for release.
-SOURCES := $(shell find src python/TetherDB -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.json') Cargo.toml Cargo.lock pyproject.toml
+SOURCES := $(shell find src python/TetherDB python/pytest_tetherdb -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.json') Cargo.toml Cargo.lock pyproject.toml
 install: $(VENV)/installed  ## Install the package into .venv as users would, built for release.
 $(VENV)/installed: $(VENV)/ready $(SOURCES)
 	@echo "Building TetherDB for release (the first time takes a few minutes) ..."

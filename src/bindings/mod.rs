@@ -22,6 +22,7 @@ mod json;
 mod logging;
 mod post;
 mod receipt;
+mod records;
 mod runtime;
 mod slices;
 
