@@ -72,8 +72,8 @@ def __getattr__(name: str) -> object:
 
         globals()[name] = AsyncDB
         return AsyncDB
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))  # noqa: UP031
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(set(globals()) | set(__all__))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .backends import Backend
     from .place import Place
 
+pytestmark = pytest.mark.sync_only("a mapping has no coroutines")
+
 ITEMS: dict[str, Any] = {"a": "1", "b": {"n": 2}, "ç:d": ""}
 
 
