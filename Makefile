@@ -12,12 +12,12 @@ PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
 # Tests at a time; many of them wait for a server most of the time.
 WORKERS ?= 4
-# What does not depend on the interpreter: faults of servers, and the tools that make them.
-SAME_ON_313 := tests/etcd tests/dynamodb tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+# What does not depend on the interpreter: faults of servers, the tools that make them, and the files of the package.
+SAME_ON_313 := tests/etcd tests/dynamodb tests/packaging tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-313 test-313-ready lint types format dev install bench bench-guard \
-        flame crash chaos json fuzz schema clean
+.PHONY: help demo test test-rust test-python test-313 test-313-ready wheel-dev test-installed lint types format dev \
+        install wheel test-wheel licenses deny audit bench bench-guard flame crash chaos json fuzz schema clean
 
 help:  ## List the targets.
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | sort | expand -t 16
@@ -25,7 +25,7 @@ help:  ## List the targets.
 demo: $(VENV)/installed  ## Set everything up and run the main job on the local backend.
 	$(BIN)/python examples/demo.py
 
-test: lint types test-rust test-python test-313  ## Set everything up and run all tests, lints and type checks.
+test: lint types test-rust test-python test-313 test-installed  ## Set everything up and run all tests, lints and type checks.
 	@echo "make test: all passed"
 
 test-rust: $(VENV)/ready  ## The engine's own tests, without Python; then its handshakes under many schedules.
@@ -35,10 +35,12 @@ test-rust: $(VENV)/ready  ## The engine's own tests, without Python; then its ha
 test-python: dev  ## The tests of the Python package, against real servers.
 	$(BIN)/pytest -n $(WORKERS)
 
-ifneq ($(PYTHON313),)
-test-313-ready: $(VENV)313/ready dev
+wheel-dev: dev
 	@rm -rf target/wheels-dev
 	$(BIN)/maturin build --profile dev --out target/wheels-dev --quiet
+
+ifneq ($(PYTHON313),)
+test-313-ready: $(VENV)313/ready wheel-dev
 	$(VENV)313/bin/python -m pip install --quiet --no-deps --force-reinstall target/wheels-dev/*.whl
 
 test-313: test-313-ready  ## The same tests of the same abi3 module, as a wheel on Python 3.13, where it is installed.
@@ -48,11 +50,44 @@ test-313:
 	@echo "test-313: skipped, since no Python 3.13 was found (set PYTHON313=/path/to/python3.13)"
 endif
 
+# What `test-python` and `test-313` run on that same module need not be run again.
+test-installed: wheel-dev  ## A wheel in empty environments of 3.11 to 3.13; on 3.12 the contract of the local file, too.
+	scripts/test-wheel.sh target/wheels-dev/*.whl 3.10 $(BIN)/python
+	scripts/test-wheel.sh target/wheels-dev/*.whl 3.11 $(BIN)/python
+	scripts/test-wheel.sh target/wheels-dev/*.whl 3.12 $(BIN)/python $(LOCAL)
+	scripts/test-wheel.sh target/wheels-dev/*.whl 3.13 $(BIN)/python
+LOCAL := -q -n $(WORKERS) -k "not etcd and not dynamodb"
+
+wheel: $(VENV)/ready  ## Build the wheel for this machine, out of the source distribution, and both into dist.
+	@rm -rf dist
+	CARGO_TARGET_DIR="$(CURDIR)/target" $(BIN)/maturin build --release --sdist --out dist --quiet
+	@ls -l dist
+
+WHEEL ?= dist/*.whl
+test-wheel: $(if $(filter command line,$(origin WHEEL)),$(VENV)/ready,wheel)  ## That wheel, or WHEEL=path, in empty environments of 3.11 to 3.13: the whole contract suite.
+	scripts/test-wheel.sh $(WHEEL) 3.10 $(BIN)/python
+	scripts/test-wheel.sh $(WHEEL) 3.11 $(BIN)/python -n $(WORKERS)
+	scripts/test-wheel.sh $(WHEEL) 3.12 $(BIN)/python -n $(WORKERS)
+	scripts/test-wheel.sh $(WHEEL) 3.13 $(BIN)/python -n $(WORKERS)
+
+licenses: $(VENV)/ready  ## Write THIRD_PARTY_LICENSES anew; needed when Cargo.lock changes.
+	$(BIN)/python scripts/licenses.py
+
+deny:  ## Licenses and sources of all crates, against deny.toml; needs cargo-deny.
+	cargo deny check bans licenses sources
+
+audit: $(VENV)/ready  ## Known vulnerabilities in crates and tools; needs cargo-deny, pip-audit and the network.
+	cargo deny check advisories
+	pip-audit --path $(VENV)/lib/python3.*/site-packages
+
 lint: $(VENV)/ready  ## Formatters and linters, as checks.
 	cargo fmt --check
 	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --all-targets --features python --quiet -- -D warnings
-	$(BIN)/ruff format --check python tests examples benchmarks
-	$(BIN)/ruff check python tests examples benchmarks
+	$(BIN)/ruff format --check python tests examples benchmarks scripts
+	$(BIN)/ruff check python tests examples benchmarks scripts
+	$(BIN)/python scripts/licenses.py --check
+	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
+	$(BIN)/zizmor --offline --quiet .github
 
 types: dev  ## mypy, pyright, and the stubs against the built module.
 	$(BIN)/mypy
@@ -61,8 +96,8 @@ types: dev  ## mypy, pyright, and the stubs against the built module.
 
 format: $(VENV)/ready  ## Format everything.
 	cargo fmt
-	$(BIN)/ruff format python tests examples benchmarks
-	$(BIN)/ruff check --fix python tests examples benchmarks
+	$(BIN)/ruff format python tests examples benchmarks scripts
+	$(BIN)/ruff check --fix python tests examples benchmarks scripts
 
 SCHEMA := python/TetherDB/config.schema.json
 schema: dev  ## Write the JSON Schema of the configuration, out of src/config/keys.rs, into the package.
@@ -105,7 +140,7 @@ fuzz: $(VENV)/ready  ## Fuzz the reader of journals for five minutes; needs carg
 	cd fuzz && cargo +nightly fuzz run journal -- -max_total_time=300
 
 clean:  ## Remove what was built and installed.
-	rm -rf target dist $(VENV) $(VENV)313 $(VENV)-bench .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf target dist $(VENV) $(VENV)313 $(VENV)-bench $(VENV)-wheel* .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	rm -f python/TetherDB/_tetherdb.*.so
 	find python tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
 
@@ -124,7 +159,7 @@ $(VENV)313/ready: pyproject.toml
 	@touch $@
 
 # The package as users install it, built for release.
-SOURCES := $(shell find src python/TetherDB -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.json') Cargo.toml Cargo.lock pyproject.toml
+SOURCES := $(shell find src python/TetherDB python/pytest_tetherdb -name '*.rs' -o -name '*.py' -o -name '*.pyi' -o -name '*.json') Cargo.toml Cargo.lock pyproject.toml
 install: $(VENV)/installed  ## Install the package into .venv as users would, built for release.
 $(VENV)/installed: $(VENV)/ready $(SOURCES)
 	@echo "Building TetherDB for release (the first time takes a few minutes) ..."

@@ -11,6 +11,16 @@ The class :class:`DB` holds everything; ``help(DB)`` lists its verbs. :class:`As
 coroutines. What fails raises a :class:`TetherDBError`, or one of its kinds below.
 """
 
+import sys
+
+# pip installs this on no older Python. Where it came by hand, the imports below would fail in words that do
+# not help; so this file stays one that older ones can read.
+if sys.version_info < (3, 11):  # noqa: UP036
+    raise ImportError(
+        "TetherDB needs Python 3.11 or newer, and this is Python %d.%d: run the program with a newer one."  # noqa: UP031
+        % sys.version_info[:2]
+    )
+
 from TetherDB._exceptions import (
     AuthenticationFailed,
     BackendError,
@@ -62,8 +72,8 @@ def __getattr__(name: str) -> object:
 
         globals()[name] = AsyncDB
         return AsyncDB
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))  # noqa: UP031
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(set(globals()) | set(__all__))

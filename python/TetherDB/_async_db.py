@@ -232,6 +232,7 @@ class AsyncDB:
     async def flush(self, timeout: float | None = None) -> None:
         """Wait until everything queued before this call is delivered. As ``DB.flush``."""
         await self._calls.wait(self._verbs.flush, timeout)
+        await self._calls.log_lines()
 
     async def stats(self) -> dict[str, Stats]:
         """The accounts of every backend's queue. As ``DB.stats``."""
@@ -261,6 +262,7 @@ class AsyncDB:
     async def stop(self, timeout: float | None = None) -> None:
         """Deliver what is queued, then close everything. As ``DB.stop``."""
         await self._calls.wait(self._verbs.stop, timeout)
+        await self._calls.log_lines()
 
     @overload
     def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]: ...

@@ -27,6 +27,7 @@ class Calls:
     def __init__(self, db: DB) -> None:
         self.db = db
         self.verbs = AsyncVerbs(db)
+        self._logs_debug = self.verbs.logs_debug()
         self._without_turn = 0
 
     async def wait(self, begin: Callable[..., int], *arguments: object) -> Any:
@@ -36,20 +37,20 @@ class Calls:
         try:
             outcome = await future
         except Exception:
-            await self._log_lines()
+            await self.log_lines()
             raise
         except BaseException:
             # Cancelled, or thrown away with its task.
             post.cancel(number)
             raise
-        if not self.verbs.log_lines():
-            await self._log_lines()
+        if self._logs_debug:
+            await self.log_lines()
         return outcome
 
-    async def _log_lines(self) -> None:
+    async def log_lines(self) -> None:
         """Wait until the lines are out that a verb has caused; not for long, since a handler may hang."""
-        for _ in range(_PATIENCE):
-            if self.verbs.log_lines():
+        for left in range(_PATIENCE, 0, -1):
+            if self.verbs.log_lines(left == 1):
                 return
             await asyncio.sleep(0.001)
 
@@ -61,7 +62,7 @@ class Calls:
         self, verb: str, key: Any, value: Any, bucket: str, backend: str, receipt: bool
     ) -> bool | Receipt:
         """Queue a message, waiting for room where the queue is full."""
-        accepted = self.verbs.try_enqueue(key, value, bucket, backend, receipt)
+        accepted = self.verbs.try_enqueue(verb, key, value, bucket, backend, receipt)
         if accepted is None:
             begin = self.verbs.enqueue
             given: bool | Receipt = await self.wait(begin, verb, key, value, bucket, backend, receipt)

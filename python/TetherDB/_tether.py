@@ -33,11 +33,11 @@ def tether(
     name: str = getattr(function, "__name__", repr(function))
     is_async = inspect.iscoroutinefunction(function)
 
-    def message(result: object) -> tuple[str, Any] | None:
+    def message(result: object, log_error: Callable[[str, str], None]) -> tuple[str, Any] | None:
         try:
             given, value = _open_envelope(result, name, key)
         except _Invalid as fault:
-            db._log_error(str(fault), backend)
+            log_error(str(fault), backend)
             return None
         return given or db._new_key(), value
 
@@ -45,7 +45,7 @@ def tether(
 
         @functools.wraps(function)
         def wrapper(*args: Any, **kwargs: Any) -> bool:
-            stored = message(function(*args, **kwargs))
+            stored = message(function(*args, **kwargs), db._log_error)
             return stored is not None and db.write_message(*stored, bucket, backend, queue)
 
         return wrapper
@@ -58,8 +58,9 @@ def tether(
     @functools.wraps(function)
     async def async_wrapper(*args: Any, **kwargs: Any) -> bool:
         result = function(*args, **kwargs)
-        stored = message(await result if is_async else result)
+        stored = message(await result if is_async else result, calls.verbs.log_error)
         if stored is None:
+            await calls.log_lines()
             return False
         if queue:
             return await calls.queue("write_message", *stored, bucket, backend, False) is True

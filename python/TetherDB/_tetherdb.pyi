@@ -18,6 +18,7 @@ from typing import (
 
 from typing_extensions import disjoint_base
 
+from TetherDB._mapping import MessageMapping
 from TetherDB.types import Config, FailedMessage, KeysPage, MessagesPage, Stats, Value
 
 __all__ = [
@@ -40,6 +41,22 @@ def config_schema() -> str:
 _P = ParamSpec("_P")
 _D = TypeVar("_D")
 _Given = str | Mapping[Any, Any]
+
+@type_check_only
+@final
+class Records:
+    """The verbs of one bucket, for ``TetherDB._mapping``. They raise whatever ``errors`` says."""
+
+    @property
+    def bucket(self) -> str: ...
+    @property
+    def backend(self) -> str: ...
+    def read(self, key: str) -> Value | None: ...
+    def write(self, key: str, value: _Given) -> None: ...
+    def write_many(self, items: Iterable[tuple[str, _Given]]) -> int: ...
+    def delete(self, keys: Iterable[str]) -> int: ...
+    def keys(self, page_size: int, start_after: str | None) -> tuple[list[str], str | None]: ...
+    def items(self, page_size: int) -> Iterator[tuple[str, Value]]: ...
 
 @type_check_only
 class _Tether(Protocol):
@@ -321,6 +338,7 @@ class DB:
         >>> sorted(db.stats()["local"])[:3]
         ['accepted', 'batches', 'bytes']
         """
+    def _totals(self) -> dict[str, dict[str, float]]: ...
     def failed_messages(self, backend: str | None = None) -> list[FailedMessage]:
         """What was given up and is kept, of one backend or of all.
 
@@ -400,6 +418,27 @@ class DB:
         key: str | None = None,
         queue: bool | None = None,
     ) -> _Tether: ...
+    def mapping(self, bucket: str = "", backend: str = "local") -> MessageMapping:
+        """The records of a bucket as a mapping: a view that works like a dict.
+
+        bucket and backend as in write_message; without a bucket the keys are those of all records, in full.
+
+        Returns a collections.abc.MutableMapping. Reading and writing go to the backend at once; nothing is kept.
+        A missing key raises KeyError. len() and a comparison with == read the whole bucket, update() writes with
+        one call of write_messages, clear() deletes every record of the bucket. It raises as the verbs do, whatever
+        "errors" says: an assignment has no result that could tell of a failure.
+
+        >>> settings = db.mapping("settings")
+        >>> settings["theme"] = "dark"
+        >>> settings.update(language="en", window={"width": 800})
+        >>> settings["window"]["width"], "font" in settings, settings.get("font", "serif")
+        (800, False, 'serif')
+        >>> sorted(settings)
+        ['language', 'theme', 'window']
+        >>> settings.clear()
+        >>> len(settings)
+        0
+        """
     def _log_error(self, text: str, backend: str) -> None: ...
     @staticmethod
     def _new_key() -> str: ...
@@ -494,7 +533,7 @@ class AsyncVerbs:
 
     def __new__(cls, db: DB) -> Self: ...
     def try_enqueue(
-        self, key: str, value: _Given, bucket: str, backend: str, receipt: bool
+        self, verb: str, key: str, value: _Given, bucket: str, backend: str, receipt: bool
     ) -> bool | None: ...
     def enqueue(
         self,
@@ -515,7 +554,9 @@ class AsyncVerbs:
         self, post: Post, future: Future[Any], key: str, value: _Given, bucket: str, backend: str
     ) -> int: ...
     def delete_message(self, post: Post, future: Future[Any], key: str, bucket: str, backend: str) -> int: ...
-    def log_lines(self) -> bool: ...
+    def logs_debug(self) -> bool: ...
+    def log_lines(self, last: bool) -> bool: ...
+    def log_error(self, text: str, backend: str) -> None: ...
     @staticmethod
     def gather_messages(
         items: Mapping[str, _Given] | Iterable[tuple[str, _Given]], bucket: str

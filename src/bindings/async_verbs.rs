@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
 use super::arguments::{self, Given};
@@ -17,8 +18,8 @@ use super::slices::{Gathering, Left, Slices};
 use super::{errors, json};
 use crate::backend::Change;
 use crate::error::Result;
-use crate::message::stored_key;
-use crate::queue;
+use crate::message::{BackendName, stored_key};
+use crate::queue::{self, Level, LogLine};
 use crate::reply::Reply;
 use crate::store::{List, Listing, Store};
 use crate::wait::Cancel;
@@ -37,9 +38,11 @@ impl AsyncVerbs {
     }
 
     /// Queues a message if that needs no waiting: a receipt, or whether it is accepted. `None`: `enqueue` has to wait.
+    #[expect(clippy::too_many_arguments, reason = "those of the verb")]
     fn try_enqueue(
         &self,
         py: Python<'_>,
+        verb: &str,
         key: &Bound<'_, PyAny>,
         value: &Bound<'_, PyAny>,
         bucket: Given<'_>,
@@ -60,7 +63,7 @@ impl AsyncVerbs {
         match queue() {
             Ok(None) => Ok(None),
             Ok(Some(accepted)) => to_python(py, accepted).map(Some),
-            Err(error) => settle(db, "write_queue_message", Err(error), FALSE).map(Some),
+            Err(error) => settle(db, verb, Err(error), FALSE).map(Some),
         }
     }
 
@@ -175,10 +178,33 @@ impl AsyncVerbs {
         self.change(&caller, FALSE, backend, prepare, |existed| existed > 0)
     }
 
-    /// Logs the lines that a verb has caused; whether all are out.
-    fn log_lines(&self, py: Python<'_>) -> PyResult<bool> {
+    /// Whether verbs cause lines that shall be out when they return.
+    fn logs_debug(&self, py: Python<'_>) -> PyResult<bool> {
+        Ok(self.db.bind(py).get().open(py)?.channel.logs_debug())
+    }
+
+    /// Logs some of the lines there are; whether all are out. `last`: it is asked no more.
+    fn log_lines(&self, py: Python<'_>, last: bool) -> PyResult<bool> {
         let open = self.db.bind(py).get().open(py)?;
-        Ok(open.channel.log_what_is_ready(py))
+        let done = open.channel.log_what_is_ready(py);
+        if last && !done {
+            open.channel.be_impatient();
+        }
+        Ok(done)
+    }
+
+    /// One ERROR line on behalf of `tether`.
+    fn log_error(&self, py: Python<'_>, text: &str, backend: &str) -> PyResult<()> {
+        let backend = BackendName::parse(backend).ok();
+        let line = LogLine::new(Level::Error, text);
+        let open = self.db.bind(py).get().open(py)?;
+        open.channel.log_soon(py, LogLine { backend, ..line });
+        Ok(())
+    }
+
+    /// The handle is told of errors by whoever may hold this; it breaks the cycle.
+    fn __traverse__(&self, visit: PyVisit<'_>) -> std::result::Result<(), PyTraverseError> {
+        visit.call(&self.db)
     }
 
     /// Begins to take in the items of `write_messages`.

@@ -16,6 +16,7 @@ use super::calls::{self, Calls};
 use super::handle::Open;
 use super::iterator::MessageIterator;
 use super::receipt::Receipt;
+use super::records::Records;
 use super::{arguments, config, errors, json, logging, runtime};
 use crate::config::{Config, Logging};
 use crate::message::{BackendName, Message};
@@ -360,6 +361,28 @@ impl DB {
         accounts(py, all)
     }
 
+    /// The accounts of every queue in a form that only ever grows, `pending` apart; for `TetherDB.opentelemetry`.
+    fn _totals<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let open = self.open(py)?;
+        let all = py.detach(|| open.store.stats());
+        let result = PyDict::new(py);
+        for stats in all {
+            let entry = PyDict::new(py);
+            for (name, count) in [
+                ("accepted", stats.accepted + stats.requeued + stats.left),
+                ("delivered", stats.delivered),
+                ("failed", stats.failed + stats.requeued),
+                ("retried", stats.retried),
+                ("pending", stats.pending),
+            ] {
+                entry.set_item(name, count)?;
+            }
+            entry.set_item("delivery_time", stats.delivery_time.as_secs_f64())?;
+            result.set_item(stats.backend.as_str(), entry)?;
+        }
+        Ok(result)
+    }
+
     #[doc = include_str!("doc/failed_messages.txt")]
     #[pyo3(signature = (backend=None))]
     fn failed_messages<'py>(
@@ -431,6 +454,22 @@ impl DB {
             queue,
         };
         options.decorate(slf, false)
+    }
+
+    #[doc = include_str!("doc/mapping.txt")]
+    #[pyo3(signature = (bucket=Given::Missing, backend=Given::Missing),
+           text_signature = "($self, bucket='', backend='local')")]
+    fn mapping<'py>(
+        slf: &Bound<'py, Self>,
+        bucket: Given<'_>,
+        backend: Given<'_>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        static MAPPING: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        let name = arguments::backend(&backend)?;
+        let records = Records::new(slf, name, arguments::bucket(&bucket)?)?;
+        let class = calls::imported(py, &MAPPING, "TetherDB._mapping", "MessageMapping")?;
+        class.run((records,))
     }
 
     /// Logs one ERROR line on behalf of `tether`.

@@ -26,6 +26,8 @@ const MOST_LINES: usize = 100_000;
 const IDLE: Duration = Duration::from_secs(1);
 /// How long a verb waits for a line that another thread is logging.
 const OTHERS_PATIENCE: Duration = Duration::from_millis(50);
+/// How long a thread logs that must not be kept.
+const SLICE_OF_LOOP: Duration = Duration::from_micros(500);
 /// After it has waited in vain, a handle does not wait again for so long: its log handlers use it.
 const IMPATIENCE: Duration = Duration::from_secs(5);
 /// How long the end of the program waits for calls into the user's code.
@@ -159,7 +161,12 @@ impl Channel {
 
     /// Logs every line there is, unless another thread is at it. User code runs in here.
     fn log_lines(&self, py: Python<'_>) {
-        loop {
+        self.log_lines_until(py, None);
+    }
+
+    /// As [`Self::log_lines`], for so long. Never more than a line longer.
+    fn log_lines_until(&self, py: Python<'_>, until: Option<Instant>) {
+        while until.is_none_or(|until| Instant::now() < until) {
             let line = {
                 let mut state = wait::lock(&self.state);
                 if state.logging.is_some() {
@@ -274,20 +281,36 @@ impl Channel {
         }
     }
 
-    /// Logs what there is, unless another thread is at it, which goes on until nothing is left; whether all is out.
+    /// Logs some of what there is, unless another thread is at it; whether all is out, or is waited for no longer.
     pub(super) fn log_what_is_ready(&self, py: Python<'_>) -> bool {
-        self.log_lines(py);
+        self.log_lines_until(py, Some(Instant::now() + SLICE_OF_LOOP));
         let state = wait::lock(&self.state);
-        // A log handler that uses this handle: its line comes when the handler is done.
-        let own = state.logging == Some(thread::current().id());
-        own || (state.logging.is_none() && state.lines.is_empty())
+        match state.logging {
+            // A log handler that uses this handle: its line comes when the handler is done.
+            Some(id) if id == thread::current().id() => true,
+            Some(_) => {
+                let now = Instant::now();
+                state.impatient_until.is_some_and(|until| now < until)
+            }
+            None => state.lines.is_empty(),
+        }
+    }
+
+    /// Lines that another thread is logging are waited for no longer: its handler hangs.
+    pub(super) fn be_impatient(&self) {
+        wait::lock(&self.state).impatient_until = Some(Instant::now() + IMPATIENCE);
     }
 
     /// As [`Self::log_now`], without waiting for a line that another thread is logging: that thread logs this one, too.
-    pub(super) fn log_soon(&self, py: Python<'_>, line: LogLine) {
-        if self.logging != Logging::None {
-            wait::lock(&self.state).lines.push_back(line);
-            self.log_lines(py);
+    pub(super) fn log_soon(self: &Arc<Self>, py: Python<'_>, line: LogLine) {
+        if self.logging == Logging::None {
+            return;
+        }
+        wait::lock(&self.state).lines.push_back(line);
+        self.log_lines_until(py, Some(Instant::now() + SLICE_OF_LOOP));
+        let state = wait::lock(&self.state);
+        if !state.lines.is_empty() {
+            self.wake(state);
         }
     }
 

@@ -20,6 +20,8 @@ pub(super) struct MessageIterator {
     backend: BackendName,
     bucket: String,
     page_size: usize,
+    /// It raises, whatever `errors` says.
+    raises: bool,
     state: Mutex<State>,
 }
 
@@ -42,7 +44,21 @@ impl MessageIterator {
             backend,
             bucket: bucket.to_owned(),
             page_size,
+            raises: false,
             state: Mutex::default(),
+        }
+    }
+
+    /// One that raises, whatever `errors` says.
+    pub(super) fn raising(
+        db: Py<DB>,
+        backend: BackendName,
+        bucket: &str,
+        page_size: usize,
+    ) -> Self {
+        Self {
+            raises: true,
+            ..Self::new(db, backend, bucket, page_size)
         }
     }
 
@@ -119,6 +135,9 @@ impl MessageIterator {
     }
 
     fn __next__<'py>(&self, py: Python<'py>) -> PyResult<Option<(String, Bound<'py, PyAny>)>> {
+        if self.raises {
+            return self.next(py);
+        }
         self.db
             .get()
             .settle(py, "iter_messages", self.next(py), || {

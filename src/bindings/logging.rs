@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pyo3::exceptions::PyException;
+use pyo3::exceptions::{PyException, PyKeyError};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use pyo3::{ffi, intern};
@@ -58,11 +58,14 @@ pub(super) fn log(py: Python<'_>, line: &LogLine) -> PyResult<()> {
         };
         // As an argument, not as the format: keys and values may hold percent signs.
         let method = logger(&logging)?.attribute(method)?;
-        let keywords = PyDict::new(py);
-        keywords.set_item("extra", fields(py, line)?)?;
-        method
-            .run_with(("%s", &line.text), Some(&keywords))
-            .map(drop)
+        let (keywords, fields) = (PyDict::new(py), fields(py, line)?);
+        keywords.set_item("extra", &fields)?;
+        loop {
+            match method.run_with(("%s", &line.text), Some(&keywords)) {
+                Err(error) if give_way(py, &fields, &error)? => {}
+                other => return other.map(drop),
+            }
+        }
     })
 }
 
@@ -73,6 +76,22 @@ fn fields<'py>(py: Python<'py>, line: &LogLine) -> PyResult<Bound<'py, PyDict>> 
     fields.set_item("key", line.key.as_deref())?;
     fields.set_item("count", line.count)?;
     Ok(fields)
+}
+
+/// Where the program's own record factory has set one of the fields, logging refuses ours, before anything is logged: takes
+/// out that one, and says whether to try again without it.
+fn give_way(py: Python<'_>, fields: &Bound<'_, PyDict>, error: &PyErr) -> PyResult<bool> {
+    if !error.is_instance_of::<PyKeyError>(py) {
+        return Ok(false);
+    }
+    let text = error.value(py).shown()?;
+    for name in fields.keys() {
+        if text.contains(&format!("Attempt to overwrite '{name}' in LogRecord")) {
+            fields.del_item(name)?;
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// What logging does where nobody has set it up: warnings and errors go to `sys.stderr`, as they are. As there, a stream

@@ -22,15 +22,23 @@ mod json;
 mod logging;
 mod post;
 mod receipt;
+mod records;
 mod runtime;
 mod slices;
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use pyo3::exceptions::PyImportError;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 /// The extension module; `TetherDB/__init__.py` gives it its public name.
-#[pymodule(name = "_tetherdb")]
+///
+/// `gil_used`: a free-threaded interpreter turns its lock on when it imports this. What is here has not been read and
+/// tested for running without one; on all others it means nothing.
+#[pymodule(name = "_tetherdb", gil_used = true)]
 mod tetherdb_module {
-    use super::{Bound, PyModule, PyModuleMethods, PyResult, runtime};
+    use super::{Bound, PyModule, PyModuleMethods, PyResult, one_interpreter, runtime};
 
     #[pymodule_export]
     use super::async_verbs::AsyncVerbs;
@@ -49,7 +57,26 @@ mod tetherdb_module {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        one_interpreter(module.py())?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))?;
         runtime::watch_fork(module.py())
+    }
+}
+
+/// Refuses to be imported by a second interpreter of the process: classes, exceptions and hooks are kept once for the
+/// process, and belong to the first. Since 3.12 Python refuses most of these by itself.
+fn one_interpreter(py: Python<'_>) -> PyResult<()> {
+    static FIRST: AtomicI64 = AtomicI64::new(-1);
+    // SAFETY: attached, so that there is a current interpreter; -1 comes with an exception.
+    let current = unsafe { ffi::PyInterpreterState_GetID(ffi::PyInterpreterState_Get()) };
+    if current < 0 {
+        return Err(PyErr::fetch(py));
+    }
+    match FIRST.compare_exchange(-1, current, Ordering::SeqCst, Ordering::SeqCst) {
+        Err(first) if first != current => Err(PyImportError::new_err(
+            "TetherDB works in one interpreter of a process, and another one has imported it before: use threads or \
+             processes, not subinterpreters.",
+        )),
+        _ => Ok(()),
     }
 }

@@ -222,7 +222,8 @@ impl Shared {
     fn put(&self, number: u64, letter: Letter) {
         let mut arrived = wait::lock(&self.arrived);
         if arrived.closed {
-            return;
+            drop(arrived);
+            return letter.failed.into_iter().for_each(Failure::tell);
         }
         arrived.letters.push_back((number, letter));
         if std::mem::replace(&mut arrived.signalled, true) {
@@ -389,7 +390,9 @@ impl Drop for Post {
             arrived.closed = true;
             std::mem::take(&mut arrived.letters)
         };
-        drop(letters);
+        for (_, letter) in letters {
+            letter.failed.into_iter().for_each(Failure::tell);
+        }
     }
 }
 

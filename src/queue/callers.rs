@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::control::Hold;
 use super::intake::Incoming;
+use super::lane::Lane;
 use super::order::Caller;
 use crate::error::{Error, Result};
 use crate::executor;
@@ -47,6 +48,8 @@ pub(super) struct Producer {
 pub(super) enum Due {
     Turn(Hold, Reply<Hold>),
     Done(Reply<()>, Result<()>),
+    /// A producer that is sent away.
+    Refused(Producer, Arc<Lane>),
 }
 
 impl Due {
@@ -54,6 +57,11 @@ impl Due {
         match self {
             Self::Turn(hold, reply) => reply.give(Ok(hold)),
             Self::Done(reply, outcome) => reply.give(outcome),
+            Self::Refused(producer, lane) => {
+                let why = "it was stopped while this call waited for room";
+                let error = lane.full(producer.message(), why);
+                producer.reply.give(Err(error));
+            }
         }
     }
 }
@@ -77,8 +85,9 @@ impl Callers {
     }
 
     /// Waits for `closed` gates of `hold`, which call the number that this gives.
-    pub(super) fn add_turn(&mut self, hold: Hold, closed: usize, reply: Reply<Hold>) -> Caller {
+    pub(super) fn add_turn(&mut self, mut hold: Hold, closed: usize, reply: Reply<Hold>) -> Caller {
         let caller = self.number();
+        hold.caller = Some(caller);
         let turn = Turn {
             closed,
             hold,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::intake::Intake;
 use super::lane::Lane;
 use super::ledger::Ledger;
-use super::order::Gate;
+use super::order::{Caller, Gate};
 use crate::error::{Error, Kind, Result};
 use crate::message::{Failed, quote};
 use crate::process;
@@ -23,6 +23,40 @@ const FEW: usize = 1000;
 pub struct Hold {
     pub(super) lane: Arc<Lane>,
     pub(super) gates: Vec<Gate>,
+    /// Whoever waited for it and is called back.
+    pub(super) caller: Option<Caller>,
+}
+
+/// Says, when it is dropped, that what a turn is for has begun: others of its keys may begin, too.
+pub struct Beginning {
+    lane: Arc<Lane>,
+    gates: Vec<Gate>,
+    caller: Caller,
+}
+
+impl Hold {
+    /// To be dropped when what the turn is for has begun.
+    pub fn beginning(&self) -> Option<Beginning> {
+        self.caller.map(|caller| Beginning {
+            lane: Arc::clone(&self.lane),
+            gates: self.gates.clone(),
+            caller,
+        })
+    }
+}
+
+impl Drop for Beginning {
+    fn drop(&mut self) {
+        let mut ledger = wait::lock(&self.lane.ledger);
+        for &gate in &self.gates {
+            ledger.order.begin(gate, self.caller);
+        }
+        let ready = ledger.order.sendable() > 0;
+        self.lane.announce(ledger);
+        if ready {
+            self.lane.poke();
+        }
+    }
 }
 
 impl Drop for Hold {
@@ -65,6 +99,7 @@ impl Lane {
         let mut hold = Hold {
             lane: Arc::clone(self),
             gates: Vec::with_capacity(keys.size_hint().0),
+            caller: None,
         };
         let mut behind = None;
         for key in keys.clone() {
@@ -223,7 +258,7 @@ impl Lane {
     }
 
     /// Ends the wait of producers that wait for room, with an error.
-    fn release_producers(&self) {
+    fn release_producers(self: &Arc<Self>) {
         let mut intake = wait::lock(&self.intake);
         intake.stops += 1;
         self.release_callers(&mut intake);

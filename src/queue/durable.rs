@@ -95,7 +95,7 @@ impl Lane {
             if ledger.is_busy() {
                 self.left_behind.store(true, Ordering::SeqCst);
             }
-            let left = ledger.take_out_all();
+            let left = ledger.leave_all();
             for waiting in &left {
                 let size = waiting.message.size();
                 intake.pending -= 1;

@@ -42,6 +42,8 @@ pub struct Lane {
     pub(super) journal: ArcSwapOption<Journal>,
     /// Direct verbs that are called back, and found the ledger locked.
     pub(super) begun: Line,
+    /// Those of them that wait for the journal to note what has left.
+    pub(super) noting: Line,
     /// How often what waited was left in the journal.
     pub(super) departures: AtomicU64,
     /// Something is in the journal that was closed, and nobody has opened it since.
@@ -110,6 +112,7 @@ impl Lane {
             room: Condvar::new(),
             journal: ArcSwapOption::const_empty(),
             begun: Line::default(),
+            noting: Line::default(),
             departures: AtomicU64::new(0),
             left_behind: AtomicBool::new(false),
             backend,

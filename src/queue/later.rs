@@ -18,6 +18,9 @@ use crate::reply::Reply;
 use crate::sync::MutexGuard;
 use crate::wait::{self, Cancel, Interrupt};
 
+/// Most who come in while the intake is locked once.
+const ADMITTED: usize = 200;
+
 impl Lane {
     /// As [`Self::hold`]. Of several of one key, that which was begun first has the first place.
     pub fn hold_later(
@@ -52,14 +55,15 @@ impl Lane {
         let mut hold = Hold {
             lane: Arc::clone(self),
             gates: Vec::with_capacity(keys.len()),
+            caller: None,
         };
         let mut behind = None;
-        let mut closed = Vec::new();
+        let mut closed = 0;
         for key in keys {
             let gate = ledger.order.gate(&key);
             if !ledger.order.is_open(gate) {
                 ledger.order.hurry(gate);
-                closed.push(gate);
+                closed += 1;
                 behind = Some(key);
             }
             hold.gates.push(gate);
@@ -68,8 +72,9 @@ impl Lane {
             drop(ledger);
             return reply.give(Ok(hold));
         };
-        let caller = ledger.callers.add_turn(hold, closed.len(), reply);
-        for gate in closed {
+        let gates = hold.gates.clone();
+        let caller = ledger.callers.add_turn(hold, closed, reply);
+        for gate in gates {
             ledger.order.call_back(gate, caller);
         }
         ledger.close_round();
@@ -78,18 +83,18 @@ impl Lane {
         let started = self.ensure_worker();
         self.poke();
         if let Err(error) = started {
-            return self.give_up_turn(caller, error);
+            return self.give_up_turn(caller, || error);
         }
         self.after(patience, move |lane| {
-            lane.give_up_turn(caller, lane.stands_behind(&key, patience));
+            lane.give_up_turn(caller, || lane.stands_behind(&key, patience));
         });
     }
 
-    fn give_up_turn(&self, caller: u64, error: Error) {
+    fn give_up_turn(&self, caller: u64, error: impl FnOnce() -> Error) {
         let waiting = wait::lock(&self.ledger).callers.remove_turn(caller);
         if let Some((hold, reply)) = waiting {
             drop(hold);
-            reply.give(Err(error));
+            reply.give(Err(error()));
         }
     }
 
@@ -110,14 +115,18 @@ impl Lane {
                 Err(error) => return reply.give(Err(error)),
             };
             let journal = lane.journal.load_full();
-            if journal.is_none_or(|journal| journal.is_clear(keys.iter().map(String::as_str))) {
+            let noting = &lane.noting.clone();
+            if noting.is_idle()
+                && journal.is_none_or(|journal| journal.is_clear(keys.iter().map(String::as_str)))
+            {
                 return reply.give(Ok(hold));
             }
             let runtime = match executor::get(lane.backend.name()) {
                 Ok(runtime) => runtime,
                 Err(error) => return reply.give(Err(error)),
             };
-            runtime.spawn_blocking(move || {
+            // In their order: others of the key may wait for the same.
+            noting.push(&runtime, move || {
                 let noted = lane.before_direct(keys.iter().map(String::as_str), &*cancel);
                 reply.give(noted.map(|()| hold));
             });
@@ -202,7 +211,8 @@ impl Lane {
             if producer.cancel.cancelled() {
                 intake.producers.pop_front();
                 due.push(producer.refused(Error::interrupted()));
-            } else if self.has_room(intake, producer.message(), Some(first)) {
+            } else if due.len() < ADMITTED && self.has_room(intake, producer.message(), Some(first))
+            {
                 intake.producers.pop_front();
                 self.accept(intake, producer.incoming);
                 due.push(Due::Done(producer.reply, Ok(())));
@@ -214,30 +224,34 @@ impl Lane {
         if !intake.producers.is_empty() {
             self.room.notify_all();
         }
-        if !due.is_empty() && intake.worker.is_none() {
-            let lane = Arc::clone(self);
-            // Accepted they are: should no thread start now, the next verb tries again.
-            self.after(Duration::ZERO, move |_| drop(lane.ensure_worker()));
+        if due.is_empty() {
+            return;
+        }
+        let (lane, go_on) = (Arc::clone(self), due.len() >= ADMITTED);
+        if go_on || intake.worker.is_none() {
+            self.after(Duration::ZERO, move |_| {
+                // Accepted they are: should no thread start now, the next verb tries again.
+                let _ = lane.ensure_worker();
+                if go_on {
+                    lane.admit(&mut wait::lock(&lane.intake));
+                }
+            });
         }
         callers::tell(self.backend.name(), due);
     }
 
     /// Sends those away who wait for room and are called back: `stop` was called.
-    pub(super) fn release_callers(&self, intake: &mut Intake) {
-        let mut due = Vec::new();
-        let callers = &mut intake.callers;
-        intake.producers.retain(|ticket| {
-            let Some(producer) = callers.remove(&ticket.number()) else {
-                return true;
-            };
-            let error = self.full(
-                producer.message(),
-                "it was stopped while this call waited for room",
-            );
-            due.push(producer.refused(error));
-            false
-        });
-        callers::tell(self.backend.name(), due);
+    pub(super) fn release_callers(self: &Arc<Self>, intake: &mut Intake) {
+        let producers = std::mem::take(&mut intake.callers);
+        if producers.is_empty() {
+            return;
+        }
+        intake
+            .producers
+            .retain(|ticket| !producers.contains_key(&ticket.number()));
+        let refused = producers.into_values();
+        let due = refused.map(|producer| Due::Refused(producer, Arc::clone(self)));
+        callers::tell(self.backend.name(), due.collect());
     }
 
     /// Lets go of the ledger, and tells those who wait for what was done in it.

@@ -22,6 +22,10 @@ pub(super) struct Ledger {
     delivered: u64,
     failed: u64,
     retried: u64,
+    requeued: u64,
+    left: u64,
+    /// Of all that was delivered. Messages that the worker took in together count from the first of them.
+    delivery_time: Duration,
     batches: u64,
     last_error: Option<Error>,
     /// Given up, newest last.
@@ -87,6 +91,9 @@ impl Ledger {
             delivered: 0,
             failed: 0,
             retried: 0,
+            requeued: 0,
+            left: 0,
+            delivery_time: Duration::ZERO,
             batches: 0,
             last_error: None,
             kept: VecDeque::new(),
@@ -113,6 +120,9 @@ impl Ledger {
             replaced: 0,
             failed: self.failed,
             retried: self.retried,
+            requeued: self.requeued,
+            left: self.left,
+            delivery_time: self.delivery_time,
             batches: self.batches,
             bytes: intake.bytes,
             last_error: self.last_error.as_ref().map(ToString::to_string),
@@ -173,8 +183,15 @@ impl Ledger {
         all
     }
 
+    /// Takes out everything that is not delivered, to be left in the journal, and disowns the requests that are still out.
+    pub(super) fn leave_all(&mut self) -> Vec<Waiting> {
+        let all = self.take_out_all();
+        self.left += all.len() as u64;
+        all
+    }
+
     /// Takes out everything that is not delivered, and disowns the requests that are still out.
-    pub(super) fn take_out_all(&mut self) -> Vec<Waiting> {
+    fn take_out_all(&mut self) -> Vec<Waiting> {
         self.tenure += 1;
         self.requests = 0;
         self.paused_until = None;
@@ -225,6 +242,7 @@ impl Ledger {
     /// Puts a given-up message in the queue again.
     pub(super) fn requeue(&mut self, message: Message, number: Option<Number>, now: Duration) {
         self.failed -= 1;
+        self.requeued += 1;
         self.add(message, number, now);
     }
 
@@ -325,6 +343,7 @@ impl Ledger {
             match failed.remove(&at) {
                 None => {
                     self.delivered += 1;
+                    self.delivery_time += now.saturating_sub(waiting.accepted);
                     told.delivered.push(waiting);
                 }
                 Some((error, _)) => {

@@ -39,11 +39,13 @@ mod retry;
 mod tests;
 mod worker;
 
+use std::time::Duration;
+
 use crate::message::{BackendName, Failed};
 #[cfg(test)]
 use fake::only_sends;
 
-pub use control::Hold;
+pub use control::{Beginning, Hold};
 pub use lane::{Lane, written};
 pub use log_line::LogLine;
 pub use receipt::Receipt;
@@ -91,6 +93,12 @@ pub struct Stats {
     pub failed: u64,
     /// How often a message was sent again.
     pub retried: u64,
+    /// How often `retry_failed` queued a message again, which then counts as failed no longer.
+    pub requeued: u64,
+    /// How often a message was left in the journal, which then counts as accepted no longer.
+    pub left: u64,
+    /// From acceptance to delivery, summed up over all that was delivered.
+    pub delivery_time: Duration,
     /// Batches of up to `queue_batch.size` sent.
     pub batches: u64,
     /// Bytes of keys and values accepted.

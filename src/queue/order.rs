@@ -43,6 +43,8 @@ enum Entry {
         released: bool,
         /// Who is called when it opens.
         caller: Option<Caller>,
+        /// What it is for has begun, or will at once. Until then none behind it may open together with it.
+        begun: bool,
     },
     Free,
 }
@@ -187,7 +189,11 @@ impl Order {
                 && chain.in_flight == 0
                 && matches!(
                     self.items[chain.tail as usize].entry,
-                    Entry::Gate { open: true, .. }
+                    Entry::Gate {
+                        open: true,
+                        begun: true,
+                        ..
+                    }
                 )
         });
         let item = self.new_item(Entry::Gate {
@@ -195,6 +201,7 @@ impl Order {
             open,
             released: false,
             caller: None,
+            begun: true,
         });
         self.append(hash, found, item);
         Gate(item)
@@ -208,15 +215,33 @@ impl Order {
         )
     }
 
-    /// Has `caller` called when a gate opens that is not open.
+    /// The gate is `caller`'s, who is called when it opens, if it is not open, and says when what it is for has
+    /// [begun](Self::begin).
     pub(super) fn call_back(&mut self, gate: Gate, caller: Caller) {
         if let Entry::Gate {
-            open: false,
             caller: called,
+            begun,
             ..
         } = &mut self.items[gate.0 as usize].entry
         {
             *called = Some(caller);
+            *begun = false;
+        }
+    }
+
+    /// What `caller` has the gate for has begun. The gate may be gone, and its place another's.
+    pub(super) fn begin(&mut self, gate: Gate, caller: Caller) {
+        let item = &mut self.items[gate.0 as usize];
+        let chain = item.chain;
+        if let Entry::Gate {
+            caller: Some(called),
+            begun,
+            ..
+        } = &mut item.entry
+            && *called == caller
+        {
+            *begun = true;
+            self.advance(chain);
         }
     }
 
@@ -404,6 +429,7 @@ impl Order {
             open: true,
             released: false,
             caller: None,
+            begun: true,
         };
         match std::mem::replace(&mut self.items[slot as usize].entry, gate) {
             Entry::Message(waiting) => Some(waiting),
@@ -581,13 +607,20 @@ impl Order {
         let mut slot = self.chains[chain_slot as usize].head;
         while slot != NIL {
             let item = &mut self.items[slot as usize];
-            let Entry::Gate { open, caller, .. } = &mut item.entry else {
+            let Entry::Gate {
+                open,
+                caller,
+                begun,
+                ..
+            } = &mut item.entry
+            else {
                 break;
             };
-            *open = true;
-            self.called.extend(caller.take());
+            if !std::mem::replace(open, true) {
+                self.called.extend(*caller);
+            }
             slot = item.next;
-            if !self.gates_open_together {
+            if !self.gates_open_together || !*begun {
                 break;
             }
         }

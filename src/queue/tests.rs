@@ -341,6 +341,51 @@ fn what_was_given_up_can_be_sent_again_or_dropped() {
 }
 
 #[test]
+fn the_time_to_delivery_adds_up_over_what_was_delivered() {
+    let bench = Bench::new(config(2), remote(8));
+    bench.put("a", "1");
+    assert!(bench.run().is_empty(), "the batch is not full");
+    bench.pass(Duration::from_millis(500));
+    bench.put("b", "1");
+    assert_eq!(bench.run(), [["a=1", "b=1"]]);
+    bench.pass(Duration::from_millis(300));
+    // Only a is delivered; b goes again, and counts from its acceptance.
+    bench.answer(vec![(1, retryable())]);
+    let time = || bench.lane.stats().delivery_time.as_millis();
+    assert_eq!(time(), 800);
+    bench.pass(Duration::from_secs(2));
+    assert_eq!(bench.run(), [["b=1"]]);
+    bench.answer(vec![]);
+    assert_eq!(time(), 800 + 2300);
+    bench.put("c", "1");
+    bench.pass(Duration::from_secs(2));
+    bench.run();
+    bench.answer(vec![(0, hopeless())]);
+    assert_eq!(
+        time(),
+        800 + 2300,
+        "what was given up has no time to delivery"
+    );
+    assert_eq!(bench.lane.stats().delivered, 2);
+}
+
+#[test]
+fn what_was_given_up_and_queued_again_is_counted() {
+    let bench = Bench::new(config(1), remote(8));
+    bench.put("a", "1");
+    for round in 1..=3 {
+        bench.run();
+        bench.answer(vec![(0, hopeless())]);
+        assert_eq!(bench.lane.retry_failed().unwrap(), Some(1));
+        let stats = bench.lane.stats();
+        assert_eq!(
+            (stats.accepted, stats.failed, stats.requeued),
+            (1, 0, round)
+        );
+    }
+}
+
+#[test]
 fn closing_drains_and_ends_the_worker() {
     let bench = Bench::new(config(10), remote(8));
     bench.put("a", "1");

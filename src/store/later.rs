@@ -16,7 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::executor::{self, Line};
 use crate::message::{BackendName, Message};
 use crate::process;
-use crate::queue::{Lane, Level, LogLine, Receipt};
+use crate::queue::{Beginning, Hold, Lane, Level, LogLine, Receipt};
 use crate::reply::Reply;
 use crate::wait::{self, Cancel, Interrupt, Never};
 
@@ -33,9 +33,17 @@ const JOURNALED: usize = 256;
 pub(super) struct Turns {
     errands: Arc<Semaphore>,
     stops: Line,
-    /// With a journal, messages go into it in their order, many at a time.
-    journal: Line,
-    producers: Mutex<VecDeque<Producer>>,
+    /// Direct verbs that have to open the journal first.
+    opening: Line,
+    /// Those who queue with a journal, for each backend: one that is full does not hold up the others.
+    producers: [Producers; BackendName::ALL.len()],
+}
+
+/// With a journal, messages go into it in their order, many at a time.
+#[derive(Default)]
+struct Producers {
+    line: Line,
+    waiting: Mutex<VecDeque<Producer>>,
 }
 
 /// A message on its way into the journal.
@@ -52,8 +60,23 @@ impl Default for Turns {
         Self {
             errands: Arc::new(Semaphore::new(ERRANDS)),
             stops: Line::default(),
-            journal: Line::default(),
-            producers: Mutex::default(),
+            opening: Line::default(),
+            producers: Default::default(),
+        }
+    }
+}
+
+/// A turn that has come, and what says that it is used.
+struct Begun {
+    turn: Turn,
+    beginning: Option<Beginning>,
+}
+
+impl Begun {
+    fn new(hold: Hold) -> Self {
+        Self {
+            beginning: hold.beginning(),
+            turn: Box::new(hold),
         }
     }
 }
@@ -121,8 +144,12 @@ impl Store {
             lane,
             keys,
             cancel,
-            Reply::new(move |turn| match turn {
-                Ok(turn) => backend.change(change, turn, theirs, reply),
+            Reply::new(move |turn: Result<Begun>| match turn {
+                Ok(begun) => {
+                    backend.change(change, begun.turn, theirs, reply);
+                    // Now it stands in the backend's line.
+                    drop(begun.beginning);
+                }
                 Err(error) => reply.give(Err(error)),
             }),
         );
@@ -154,32 +181,34 @@ impl Store {
         lane: Arc<Lane>,
         keys: Vec<String>,
         cancel: Arc<Cancel>,
-        reply: Reply<Turn>,
+        reply: Reply<Begun>,
     ) {
-        if self.has_open_journal() {
-            return self.hold_later(&lane, keys, cancel, reply);
+        let departures = lane.departures();
+        if self.turns.opening.is_idle() && self.has_open_journal() {
+            return self.hold_later(&lane, departures, keys, cancel, reply);
         }
         let store = Arc::clone(self);
-        self.errand(reply, move |reply| match store.try_open_journal(&*cancel) {
-            Ok(()) => store.hold_later(&lane, keys, cancel, reply),
+        let open = move |reply: Reply<Begun>| match store.try_open_journal(&*cancel) {
+            Ok(()) => store.hold_later(&lane, departures, keys, cancel, reply),
             Err(error) => reply.give(Err(error)),
-        });
+        };
+        in_line(&self.turns.opening, reply, open);
     }
 
     fn hold_later(
         self: &Arc<Self>,
         lane: &Arc<Lane>,
+        departures: u64,
         keys: Vec<String>,
         cancel: Arc<Cancel>,
-        reply: Reply<Turn>,
+        reply: Reply<Begun>,
     ) {
-        let departures = lane.departures();
         if matches!(*self.journal, Place::None) {
             return lane.hold_later(
                 keys,
                 cancel,
                 Reply::new(move |hold: Result<_>| {
-                    reply.give(hold.map(|hold| Box::new(hold) as Turn));
+                    reply.give(hold.map(Begun::new));
                 }),
             );
         }
@@ -195,7 +224,7 @@ impl Store {
                 };
                 // A `stop` that ran out of time may have left them in the journal meanwhile: then they come first again.
                 if there.departures() == departures {
-                    reply.give(Ok(Box::new(hold)));
+                    reply.give(Ok(Begun::new(hold)));
                 } else {
                     drop(hold);
                     store.turn_later(there, again, theirs, reply);
@@ -337,7 +366,8 @@ impl Store {
             Ok(runtime) => runtime,
             Err(error) => return reply.give(Err(error)),
         };
-        wait::lock(&self.turns.producers).push_back(Producer {
+        let producers = &self.turns.producers[name as usize];
+        wait::lock(&producers.waiting).push_back(Producer {
             lane: Arc::clone(lane),
             message,
             receipt,
@@ -346,30 +376,28 @@ impl Store {
         });
         let store = Arc::clone(self);
         // Whoever comes first takes those along who have come since.
-        self.turns
-            .journal
-            .push(&runtime, move || store.put_in_journal());
+        producers
+            .line
+            .push(&runtime, move || store.put_in_journal(name));
     }
 
-    /// Puts into the journal what stands first in the line, with what follows for the same backend.
-    fn put_in_journal(&self) {
-        let mut batch: Vec<Producer> = Vec::new();
-        {
-            let mut producers = wait::lock(&self.turns.producers);
-            while batch.len() < JOURNALED
-                && let Some(next) = producers.front()
-                && batch
-                    .first()
-                    .is_none_or(|first| Arc::ptr_eq(&first.lane, &next.lane))
-            {
-                batch.extend(producers.pop_front());
+    /// Puts into the journal what stands in the line of a backend, as far as one sync goes.
+    fn put_in_journal(&self, name: BackendName) {
+        let mut batch: Vec<Producer> = {
+            let mut waiting = wait::lock(&self.turns.producers[name as usize].waiting);
+            let many = waiting.len().min(JOURNALED);
+            waiting.drain(..many).collect()
+        };
+        loop {
+            let (cancelled, left): (Vec<_>, Vec<_>) =
+                batch.into_iter().partition(|one| one.cancel.cancelled());
+            batch = left;
+            for producer in cancelled {
+                producer.reply.give(Err(Error::interrupted()));
             }
-        }
-        while let Some(first) = batch.first() {
-            if first.cancel.cancelled() {
-                batch.remove(0).reply.give(Err(Error::interrupted()));
-                continue;
-            }
+            let Some(first) = batch.first() else {
+                return;
+            };
             let (lane, cancel) = (Arc::clone(&first.lane), Arc::clone(&first.cancel));
             let mut outcomes = Vec::new();
             if batch.len() > 1 && !process::exiting() && self.open_journal(&*cancel).is_ok() {
@@ -383,7 +411,6 @@ impl Store {
                 outcomes.push(Ok(false));
             }
             for (producer, outcome) in batch.drain(..outcomes.len()).zip(outcomes) {
-                let name = producer.lane.backend().name();
                 producer.reply.give(match outcome {
                     Ok(true) => Ok(()),
                     // Alone, or the journal was closed in between.
@@ -405,12 +432,17 @@ impl Store {
     ) {
         let store = Arc::clone(self);
         self.errand(reply, move |reply| match store.try_open_journal(&*cancel) {
-            Ok(()) => store.flush_lanes(deadline, reply),
+            Ok(()) => store.flush_lanes(deadline, cancel, reply),
             Err(error) => reply.give(Err(error)),
         });
     }
 
-    fn flush_lanes(self: &Arc<Self>, deadline: Option<Instant>, reply: Reply<()>) {
+    fn flush_lanes(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) {
         let runtime = match executor::get(BackendName::Local) {
             Ok(runtime) => runtime,
             Err(error) => return reply.give(Err(error)),
@@ -426,13 +458,15 @@ impl Store {
         });
         let flushed: Vec<_> = flushed.collect();
         let store = Arc::clone(self);
-        runtime.spawn(async move { reply.give(store.after_flush(flushed, deadline).await) });
+        runtime
+            .spawn(async move { reply.give(store.after_flush(flushed, deadline, &cancel).await) });
     }
 
     async fn after_flush(
         &self,
         flushed: Vec<(Arc<Lane>, tokio::sync::oneshot::Receiver<Result<()>>)>,
         deadline: Option<Instant>,
+        cancel: &Cancel,
     ) -> Result<()> {
         let mut lanes = Vec::with_capacity(flushed.len());
         for (lane, told) in flushed {
@@ -457,6 +491,10 @@ impl Store {
                 self.events.log(line.on(name));
             }
         }
+        if cancel.cancelled() {
+            // What was given up is for the next call that reports it.
+            return Err(Error::interrupted());
+        }
         self.report_failed()
     }
 
@@ -469,7 +507,10 @@ impl Store {
     ) {
         let store = Arc::clone(self);
         let stop = move |reply: Reply<()>| reply.give(store.stop(deadline, &*cancel));
-        in_line(&self.turns.stops, reply, stop);
+        // Whose time is bounded waits for nobody else's.
+        let own = Line::default();
+        let line = deadline.map_or(&self.turns.stops, |_| &own);
+        in_line(line, reply, stop);
     }
 
     /// A verb of the queue that may wait for a disk or a lock, but for no server: `start`, `stats`, and those of what was

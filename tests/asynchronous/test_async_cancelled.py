@@ -193,6 +193,8 @@ def test_a_request_on_its_way_is_finished_and_the_next_of_its_key_waits(remote: 
     async def main() -> None:
         await db.write_message("k", "old", backend=on)
         with remote.stall():
+            # What stops a server may take a moment to stop all of it.
+            await turns()
             first = await begun(db.write_message("k", "cancelled", backend=on))
             await turns()
             second = await begun(db.write_message("k", "behind it", backend=on))

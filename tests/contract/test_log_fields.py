@@ -109,3 +109,27 @@ def test_a_format_may_name_the_fields(path: Path) -> None:
     lines = stream.getvalue().splitlines()
     assert "DEBUG local b:k 1" in lines
     assert "DEBUG None None None" in lines
+
+
+@pytest.mark.parametrize("names", [["key"], ["backend", "key", "count"]], ids=repr)
+def test_a_record_factory_of_the_programs_keeps_the_attributes_that_it_sets(
+    names: list[str], db: DB, backend: Backend, caplog: pytest.LogCaptureFixture
+) -> None:
+    usual = logging.getLogRecordFactory()
+
+    def factory(*arguments: Any, **keywords: Any) -> logging.LogRecord:
+        record = usual(*arguments, **keywords)
+        vars(record).update(dict.fromkeys(names, "theirs"))
+        return record
+
+    def empty() -> dict[str, Any]:
+        return {}
+
+    logging.setLogRecordFactory(factory)
+    try:
+        assert db.tether(backend=backend.name)(empty)() is False
+    finally:
+        logging.setLogRecordFactory(usual)
+    (record,) = caplog.records
+    ours = {"backend": backend.name, "key": None, "count": None}
+    assert {name: vars(record)[name] for name in ours} == ours | dict.fromkeys(names, "theirs")

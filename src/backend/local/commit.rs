@@ -203,9 +203,13 @@ impl Committer {
                     }
                     Led::Busy if Instant::now() >= deadline => {
                         shared.leave(job);
+                        let expired = shared.take_expired(self.busy_timeout);
                         drop(shared);
-                        let busy = error::busy(&self.settings.path, self.busy_timeout);
-                        return job.answer(Err(busy), &self.shared);
+                        for job in expired.iter().chain([job]) {
+                            let busy = error::busy(&self.settings.path, self.busy_timeout);
+                            job.answer(Err(busy), &self.shared);
+                        }
+                        return;
                     }
                     Led::Busy => {
                         slice = pause;
@@ -486,6 +490,19 @@ fn run_group(
 }
 
 impl Shared {
+    /// Takes those out of the line who are called back, and whose time is over: one attempt was for all of them.
+    fn take_expired(&mut self, busy_timeout: Duration) -> Vec<Arc<Job>> {
+        let mut expired = Vec::new();
+        self.line.retain(|job| {
+            let is_over = matches!(&job.caller, Caller::IsCalledBack { begun, .. } if begun.elapsed() >= busy_timeout);
+            if is_over {
+                expired.push(Arc::clone(job));
+            }
+            !is_over
+        });
+        expired
+    }
+
     /// Takes a job out of the line; `false` if it was not in it any more.
     fn leave(&mut self, job: &Arc<Job>) -> bool {
         let before = self.line.len();

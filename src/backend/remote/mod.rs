@@ -195,8 +195,8 @@ impl<C: Client> Remote<C> {
 
 fn waited_in_vain<C: Client>(client: &C) -> Error {
     let text = format!(
-        "{AT_ONCE} other calls are under way, and none ended within {:.1} s. Nothing was sent; begin fewer calls at \
-         once, or see what keeps the server.",
+        "{AT_ONCE} other calls of this handle are under way, and many before this one: its turn did not come within \
+         {:.1} s. Nothing was sent; begin fewer calls at once, or raise the timeout.",
         client.timeout().as_secs_f64()
     );
     Error::backend(Kind::Timeout, client.name(), true, text)

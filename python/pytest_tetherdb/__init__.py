@@ -1,0 +1,70 @@
+"""The pytest plugin of TetherDB: the fixture ``tetherdb``.
+
+pytest imports this in every test run of an environment that has TetherDB installed. So it is a package of its
+own, and imports TetherDB only when a test asks for the fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from TetherDB import DB, DeliveryError
+
+_MOST_LISTED = 10
+
+
+@pytest.fixture
+def tetherdb_config() -> Mapping[str, Any]:
+    """What to add to the configuration of ``tetherdb``: a mapping, to be overridden."""
+    return {}
+
+
+@pytest.fixture
+def tetherdb(tmp_path: Path, tetherdb_config: Mapping[str, Any]) -> Iterator[DB]:
+    """A ``DB`` on the fresh file ``tmp_path / "tetherdb"``; messages that it cannot deliver fail the test."""
+    from TetherDB import DB, DeliveryError, FlushTimeout
+
+    # Nobody needs what a test wrote after a power loss, and nobody wants to wait for its batches.
+    config: dict[str, Any] = {
+        "local": {"filepath": str(tmp_path / "tetherdb"), "synchronous": "off"},
+        "queue_batch": {"timeout": 0.02, "exit_timeout": 5},
+    }
+    for key, given in tetherdb_config.items():
+        known = config.get(key)
+        both = isinstance(known, dict) and isinstance(given, Mapping)
+        config[key] = {**cast("Any", known), **cast("Any", given)} if both else given
+    db = DB(config)
+    yield db
+    # For the fixture, the end of the test is what the end of the program is for a handle.
+    patience = config["queue_batch"]["exit_timeout"]
+    complaint = None
+    try:
+        db.stop(timeout=patience)
+    except DeliveryError as error:
+        complaint = _undelivered(error, patience)
+    except FlushTimeout as error:
+        complaint = f"The test left messages in the journal: {error}"
+    if complaint is not None:
+        pytest.fail(complaint, pytrace=False)
+
+
+def _undelivered(error: DeliveryError, patience: float) -> str:
+    """What to tell of the messages; not their values, which need not be in the log of a CI."""
+    lines = [f"  {backend}: {key!r}: {type(why).__name__}: {why}" for key, _, backend, why in error.failed]
+    if len(lines) > _MOST_LISTED:
+        lines[_MOST_LISTED:] = [f"  ... and {len(lines) - _MOST_LISTED} more"]
+    return "\n".join(
+        [
+            "The test queued messages that were not delivered:",
+            *lines,
+            f"They were given up, or still undelivered {patience} s after the test.",
+            "If that is what it tests, catch the DeliveryError of flush() or stop(), or call drop_failed().",
+        ]
+    )
