@@ -94,6 +94,8 @@ def test_two_tasks_on_one_iterator(remote: Place) -> None:
         await db.write_messages({"k": "v", "l": "v"}, backend=on)
         messages = db.iter_messages(backend=on)
         with remote.stall():
+            # The signal that stops a server takes a moment.
+            await turns()
             first = await begun(step(messages))
             await turns()
             with pytest.raises(ValueError, match="in use by another task"):
@@ -115,6 +117,8 @@ def test_a_step_that_is_cancelled_loses_no_record(etcd_place: Place) -> None:
         messages = db.iter_messages(backend="etcd", page_size=2)
         assert [(await anext(messages))[0] for _ in range(2)] == keys(0, 2)
         with etcd_place.stall():
+            # The signal that stops a server takes a moment.
+            await turns()
             task = await begun(step(messages))
             await turns()
             await cancelled(task)
