@@ -10,6 +10,7 @@ import pytest
 
 from contract.place_dynamodb import DynamodbPlace
 from contract.place_etcd import EtcdPlace, Gateway
+from contract.place_local import LocalPlace
 from TetherDB import AsyncDB, TetherDBError
 
 if TYPE_CHECKING:
@@ -70,3 +71,10 @@ def open_async(path: Path) -> Iterator[Callable[..., AsyncDB]]:
 def db(open_async: Callable[..., AsyncDB]) -> AsyncDB:
     """A handle on a file that is not there yet."""
     return open_async()
+
+
+@pytest.fixture(params=[LocalPlace, EtcdPlace], ids=lambda kind: kind.name)
+def ordered(request: pytest.FixtureRequest) -> Iterator[Place]:
+    """An empty place on each backend that lists in key order."""
+    with contextlib.closing(request.param.of_test(request)) as place:
+        yield place

@@ -18,7 +18,6 @@ VERBS = [name for name in vars(DB) if not name.startswith("_")]
 PLAIN = {"iter_messages", "tether", "mapping"}
 
 
-@pytest.mark.parametrize("verb", [verb for verb in VERBS if verb != "mapping"])
 def shape(function: Any) -> list[tuple[str, Any, Any]]:
     parameters = inspect.signature(function).parameters.values()
     return [(one.name, one.kind, one.default) for one in parameters]
