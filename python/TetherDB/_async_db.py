@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any, cast, overload
 
 from TetherDB._async_iterator import MessageIterator, NoMessages
@@ -64,11 +63,6 @@ class AsyncDB:
         *,
         on_error: Callable[[str, Value, str, Exception], object] | None = None,
     ) -> None:
-        if inspect.iscoroutinefunction(on_error):
-            raise TypeError(
-                "on_error must be a plain function, which a thread calls: a coroutine function would never "
-                "be awaited. Have it call asyncio.run_coroutine_threadsafe()."
-            )
         self._db = DB(config, config_file, on_error=on_error)
         self._calls = Calls(self._db)
         self._verbs = self._calls.verbs
@@ -230,7 +224,11 @@ class AsyncDB:
         return seconds
 
     async def flush(self, timeout: float | None = None) -> None:
-        """Wait until everything queued before this call is delivered. As ``DB.flush``."""
+        """Wait until everything queued before this call is delivered. As ``DB.flush``.
+
+        timeout: seconds, or None for as long as it takes. Raises FlushTimeout, and DeliveryError with what
+        was given up.
+        """
         await self._calls.wait(self._verbs.flush, timeout)
         await self._calls.log_lines()
 
@@ -260,7 +258,11 @@ class AsyncDB:
         await self._calls.wait(self._verbs.start, False)
 
     async def stop(self, timeout: float | None = None) -> None:
-        """Deliver what is queued, then close everything. As ``DB.stop``."""
+        """Deliver what is queued, then close everything. As ``DB.stop``.
+
+        timeout: seconds, or None for as long as it takes; what is not delivered by then is in
+        ``DeliveryError.failed``.
+        """
         await self._calls.wait(self._verbs.stop, timeout)
         await self._calls.log_lines()
 
@@ -289,9 +291,10 @@ class AsyncDB:
         key: str | None = None,
         queue: bool | None = None,
     ) -> Any:
-        """Store what a function returns; ``def`` or ``async def``, it becomes a coroutine function.
+        """Store what a function returns: ``{"key": optional str, "value": str or dict}``.
 
-        As ``DB.tether``.
+        ``def`` or ``async def``, it becomes a coroutine function, which gives whether it was stored. As
+        ``DB.tether``.
         """
         return self._verbs.tether(bucket, wait, backend, key, queue)
 

@@ -23,7 +23,7 @@ def running() -> AbstractEventLoop:
         raise RuntimeError(
             "This needs a running event loop of asyncio, or of what works like it (uvloop), and there is "
             "none in this thread. Await it in a coroutine that asyncio.run() runs; a forked child or a "
-            "thread runs a loop of its own. Under trio use DB in a thread (anyio.to_thread.run_sync)."
+            "thread runs a loop of its own. Under trio use DB in a thread (trio.to_thread.run_sync)."
         ) from None
 
 

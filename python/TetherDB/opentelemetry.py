@@ -5,7 +5,7 @@
 >>> db = DB()
 >>> instrument(db)
 
-Needs the package ``opentelemetry-api``: ``pip install "tetherdb[opentelemetry]"``.
+Needs the package ``opentelemetry-api``: ``pip install opentelemetry-api``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ try:
 except ImportError as _missing:
     raise ImportError(
         "TetherDB.opentelemetry needs the package opentelemetry-api. Install it with "
-        'pip install "tetherdb[opentelemetry]".',
+        "pip install opentelemetry-api.",
         name=_missing.name,
     ) from _missing
 

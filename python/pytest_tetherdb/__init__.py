@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from TetherDB import DB, DeliveryError
 
 _MOST_LISTED = 10
+# Seconds that the end of a test may take to deliver what it left.
+_EXIT_TIMEOUT = 5
 
 
 @pytest.fixture
@@ -34,8 +36,12 @@ def tetherdb(tmp_path: Path, tetherdb_config: Mapping[str, Any]) -> Iterator[DB]
     # Nobody needs what a test wrote after a power loss, and nobody wants to wait for its batches.
     config: dict[str, Any] = {
         "local": {"filepath": str(tmp_path / "tetherdb"), "synchronous": "off"},
-        "queue_batch": {"timeout": 0.02, "exit_timeout": 5},
+        "queue_batch": {"timeout": 0.02, "exit_timeout": _EXIT_TIMEOUT},
     }
+    queue = tetherdb_config.get("queue_batch")
+    if isinstance(queue, Mapping) and "interval" in queue:
+        # The other spelling of it.
+        del config["queue_batch"]["timeout"]
     for key, given in tetherdb_config.items():
         known = config.get(key)
         both = isinstance(known, dict) and isinstance(given, Mapping)
@@ -43,7 +49,10 @@ def tetherdb(tmp_path: Path, tetherdb_config: Mapping[str, Any]) -> Iterator[DB]
     db = DB(config)
     yield db
     # For the fixture, the end of the test is what the end of the program is for a handle.
-    patience = config["queue_batch"]["exit_timeout"]
+    patience = config["queue_batch"].get("exit_timeout", _EXIT_TIMEOUT)
+    if not isinstance(patience, (int, float)):
+        # The name of an environment variable, which only the configuration reads.
+        patience = _EXIT_TIMEOUT
     complaint = None
     try:
         db.stop(timeout=patience)

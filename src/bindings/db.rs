@@ -50,6 +50,14 @@ impl DB {
                 arguments::type_name(on_error.bind(py))
             )));
         }
+        if let Some(on_error) = &on_error
+            && is_coroutine_function(on_error.bind(py))?
+        {
+            return Err(PyTypeError::new_err(
+                "on_error must be a plain function, which a thread calls: a coroutine function would never be \
+                 awaited. Have it call asyncio.run_coroutine_threadsafe().",
+            ));
+        }
         let config = config::read(config, config_file)?;
         runtime::watch_exit(py)?;
         if config.logging == Logging::Debug {
@@ -595,6 +603,29 @@ impl<'py> Tether<'_, 'py> {
         let partial = calls::import(py, "functools")?.attribute("partial")?;
         partial.run_with((tether, db), Some(&options))
     }
+}
+
+/// Whether it was made by `async def`: what `inspect` looks at, without importing that.
+fn is_coroutine_function(function: &Bound<'_, PyAny>) -> PyResult<bool> {
+    /// `inspect.CO_COROUTINE`
+    const COROUTINE: u32 = 0x80;
+    let mut function = function.clone();
+    // What `functools.partial` was made of; not for ever, since some objects have any attribute.
+    for _ in 0..8 {
+        match function.some_attribute("func")? {
+            Some(inner) => function = inner,
+            None => break,
+        }
+    }
+    let Some(code) = function.some_attribute("__code__")? else {
+        return Ok(false);
+    };
+    let flags = code.some_attribute("co_flags")?;
+    Ok(flags.is_some_and(|flags| {
+        flags
+            .extract::<u32>()
+            .is_ok_and(|flags| flags & COROUTINE != 0)
+    }))
 }
 
 /// What `stats` gives.

@@ -134,7 +134,11 @@ impl DB {
         runtime::watch(py)?;
         let refused = match &*self.open.load() {
             Some(open) if open.store.is_ours() && !open.channel.logs_debug() => {
-                open.store.try_enqueue(backend, message, None)
+                match open.store.has_some_aside(backend) {
+                    Ok(true) => return Ok(false),
+                    Ok(false) => open.store.try_enqueue(backend, message, None),
+                    Err(error) => Err(error),
+                }
             }
             _ => return Ok(false),
         };

@@ -164,8 +164,33 @@ impl Lane {
         }
     }
 
+    /// Whether direct verbs stand aside that were begun earlier and have no place yet: then what comes now must stand
+    /// behind them.
+    pub fn has_some_aside(&self) -> bool {
+        !self.begun.is_idle()
+    }
+
     /// As [`Self::enqueue`], without a journal, which would mean waiting for a disk.
     pub fn enqueue_later(
+        self: &Arc<Self>,
+        message: Message,
+        receipt: Option<Receipt>,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) {
+        if !self.has_some_aside() {
+            return self.enqueue_now(message, receipt, cancel, reply);
+        }
+        let lane = Arc::clone(self);
+        match executor::get(self.backend.name()) {
+            Ok(runtime) => self.begun.push(&runtime, move || {
+                lane.enqueue_now(message, receipt, cancel, reply);
+            }),
+            Err(error) => reply.give(Err(error)),
+        }
+    }
+
+    fn enqueue_now(
         self: &Arc<Self>,
         message: Message,
         receipt: Option<Receipt>,

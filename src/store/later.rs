@@ -344,6 +344,11 @@ impl Store {
         lane.backend_handle().look(look, cancel, found);
     }
 
+    /// Whether [`Self::try_enqueue`] would overtake calls that were begun earlier.
+    pub fn has_some_aside(&self, name: BackendName) -> Result<bool> {
+        self.lane(name).map(|lane| lane.has_some_aside())
+    }
+
     /// As [`Self::enqueue`], after [`Self::try_enqueue`] has handed the message back.
     pub fn enqueue_later(
         self: &Arc<Self>,

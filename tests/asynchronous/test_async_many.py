@@ -234,3 +234,15 @@ def test_while_calls_wait_the_loop_goes_round(open_async: Open, locked: Locked) 
         assert [type(result).__name__ for result in results[3:]] == ["bool", "int", "NoneType", "NoneType"]
 
     run(main())
+
+
+def test_a_delete_finds_what_is_just_written_into_a_new_file(open_async: Open) -> None:
+    db = open_async()
+
+    async def main() -> None:
+        assert await outcomes([db.write_message("k", "v"), db.delete_message("k")]) == [True, True]
+        assert await db.read_message("k") is None
+        assert await outcomes([db.write_message("k", "v"), db.update_message("k", "w")]) == [True, True]
+        assert await db.read_message("k") == "w"
+
+    run(main())

@@ -268,3 +268,10 @@ def test_on_error_is_called_for_what_a_forgotten_handle_gives_up(
     db.write_queue_message("bad", LARGE, backend=backend.name)
     del db
     eventually(lambda: on_error.keys == ["bad"])
+
+
+def test_on_error_is_no_coroutine_function(make_db: Callable[..., DB]) -> None:
+    async def never_awaited(*_: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="on_error must be a plain function"):
+        make_db(on_error=never_awaited)

@@ -148,6 +148,12 @@ impl Committer {
         }
     }
 
+    /// Whether nobody writes, or waits to.
+    pub(super) fn is_idle(&self) -> bool {
+        let shared = wait::lock(&self.shared);
+        shared.line.is_empty() && shared.seat.is_some()
+    }
+
     /// The driver: sees through the work of those who are called back, one after the other. Whenever it leads it does
     /// the whole line's, so that this seldom goes round more than once for many.
     fn drive(&self) {

@@ -274,8 +274,12 @@ impl Local {
         Ok(found.is_some())
     }
 
-    /// As [`Self::has_store`], at a glance.
+    /// As [`Self::has_store`], at a glance. A write that is under way may just make one.
     fn has_no_file(&self) -> bool {
+        self.committer.is_idle() && self.has_nothing_at_its_path()
+    }
+
+    fn has_nothing_at_its_path(&self) -> bool {
         std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
             || matches!(self.path.try_exists(), Ok(false))
     }
