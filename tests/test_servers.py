@@ -301,6 +301,16 @@ def test_a_cluster_gives_up_a_port_that_somebody_took(
             cluster.etcdctl.put("key", "value")
 
 
+def test_no_port_is_chosen_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each member of a cluster chooses before the first of them listens."""
+    monkeypatch.setattr("servers.process.PORTS", range(20_000, 20_100))
+    monkeypatch.setattr("servers.process._chosen", set())
+    chosen = [port for _ in range(10) for port in free_ports(4)]
+    assert len(set(chosen)) == len(chosen)
+    # Nor does it search for ever once it has chosen many.
+    assert len({*free_ports(40), *free_ports(40)}) >= 40
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
 def test_no_server_outlives_the_tests(
     tmp_path: Path, number: signal.Signals, eventually: Callable[[Callable[[], object]], None]

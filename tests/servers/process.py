@@ -37,6 +37,9 @@ LOG_TAIL = 4_000
 WATCH = 'read -r word || kill -KILL "$1"'
 
 _running: weakref.WeakSet[Server] = weakref.WeakSet()
+# What `free_ports` has answered. A port stays free until its server listens: members of a cluster, all of
+# which choose before the first of them starts, must not choose the same one.
+_chosen: set[int] = set()
 
 
 class ServerFailed(Exception):
@@ -53,15 +56,19 @@ def running_servers() -> list[Server]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on at this moment."""
-    found: set[int] = set()
+    """Ports that nobody listens on at this moment, none of which was given to anybody before."""
+    if len(_chosen) + count > len(PORTS) // 2:
+        _chosen.clear()
+    found: list[int] = []
     while len(found) < count:
         # Not from `random`: two test runs with the same seed would choose the same ones.
         port = secrets.choice(PORTS)
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("", port))
-            found.add(port)
-    return list(found)
+            if port not in _chosen:
+                _chosen.add(port)
+                found.append(port)
+    return found
 
 
 class Server(ABC):
