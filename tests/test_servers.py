@@ -304,7 +304,8 @@ def test_a_cluster_gives_up_a_port_that_somebody_took(
 def test_no_port_is_chosen_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each member of a cluster chooses before the first of them listens."""
     monkeypatch.setattr("servers.process.PORTS", range(20_000, 20_100))
-    monkeypatch.setattr("servers.process._chosen", set())
+    chosen_before: set[int] = set()
+    monkeypatch.setattr("servers.process._chosen", chosen_before)
     chosen = [port for _ in range(10) for port in free_ports(4)]
     assert len(set(chosen)) == len(chosen)
     # Nor does it search for ever once it has chosen many.

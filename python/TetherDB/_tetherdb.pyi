@@ -10,6 +10,7 @@ from typing import (
     ParamSpec,
     Protocol,
     Self,
+    TypedDict,
     TypeVar,
     final,
     overload,
@@ -31,12 +32,45 @@ __all__ = [
     "Slices",
     "__version__",
     "config_schema",
+    "drop_failed_from_journal",
+    "inspect_config",
+    "look_into_journal",
+    "records",
 ]
 
 __version__: str
 
 def config_schema() -> str:
     """The JSON Schema of a configuration file: what `make schema` writes into the package."""
+
+# What the command line is made of.
+
+@type_check_only
+class _Inspected(TypedDict):
+    local: str
+    backends: list[str]
+    journal: str | None
+
+@type_check_only
+class _Look(TypedDict):
+    owner: int | None
+    messages: list[tuple[str, str, str, str | None]]
+    damaged: int
+
+def inspect_config(
+    config: Config | Mapping[str, Any] | str | PathLike[str] | None = None,
+    config_file: str | PathLike[str] | None = None,
+) -> _Inspected:
+    """What a configuration says, once it is checked as ``DB`` checks it. Opens nothing."""
+
+def look_into_journal(path: str | PathLike[str]) -> _Look:
+    """The messages of a journal as (key, text, backend, error or None), whoever owns it."""
+
+def drop_failed_from_journal(path: str | PathLike[str], backend: str | None = None) -> int:
+    """Drops the given-up messages from a journal that nobody owns; how many they were. Delivers nothing."""
+
+def records(db: DB, bucket: str, backend: str) -> Records:
+    """The records of one bucket of one backend."""
 
 _P = ParamSpec("_P")
 _D = TypeVar("_D")
@@ -45,7 +79,7 @@ _Given = str | Mapping[Any, Any]
 @type_check_only
 @final
 class Records:
-    """The verbs of one bucket, for ``TetherDB._mapping``. They raise whatever ``errors`` says."""
+    """The verbs of one bucket, for ``db.mapping`` and the command line. They raise whatever ``errors`` says."""
 
     @property
     def bucket(self) -> str: ...
@@ -57,6 +91,8 @@ class Records:
     def delete(self, keys: Iterable[str]) -> int: ...
     def keys(self, page_size: int, start_after: str | None) -> tuple[list[str], str | None]: ...
     def items(self, page_size: int) -> Iterator[tuple[str, Value]]: ...
+    def texts(self, page_size: int, start_after: str | None) -> tuple[list[tuple[str, str]], str | None]: ...
+    def read_texts(self, keys: Iterable[str]) -> list[str | None]: ...
 
 @type_check_only
 class _Tether(Protocol):

@@ -17,6 +17,7 @@ mod errors;
 mod events;
 mod gate;
 mod handle;
+mod inspect;
 mod iterator;
 mod json;
 mod logging;
@@ -47,11 +48,15 @@ mod tetherdb_module {
     #[pymodule_export]
     use super::db::DB;
     #[pymodule_export]
+    use super::inspect::{drop_failed_from_journal, inspect_config, look_into_journal};
+    #[pymodule_export]
     use super::iterator::MessageIterator;
     #[pymodule_export]
     use super::post::Post;
     #[pymodule_export]
     use super::receipt::Receipt;
+    #[pymodule_export]
+    use super::records::records;
     #[pymodule_export]
     use super::slices::{Gathering, Slices};
 

@@ -64,7 +64,7 @@ pub(super) fn open(path: &Path, interrupt: &dyn Interrupt) -> Result<Opened> {
     })
 }
 
-fn explain(why: &Refused) -> String {
+pub(super) fn explain(why: &Refused) -> String {
     match why {
         Refused::Foreign => {
             "it is a file of another program, no journal. Name another path.".to_owned()
@@ -134,20 +134,23 @@ fn lock(path: &Path) -> Result<File> {
     }
 }
 
-fn owned(file: &File) -> String {
-    let mut file = file;
+/// The number of the process that opened it last.
+pub(super) fn owner(mut file: &File) -> Option<u32> {
     let mut number = [0; 4];
-    let known = file
-        .seek(SeekFrom::Start(OWNER_AT))
-        .and_then(|_| file.read_exact(&mut number));
-    let owner = match (known, u32::from_le_bytes(number)) {
-        (Ok(()), number) if number == std::process::id() => {
+    file.seek(SeekFrom::Start(OWNER_AT)).ok()?;
+    file.read_exact(&mut number).ok()?;
+    Some(u32::from_le_bytes(number)).filter(|&number| number > 0)
+}
+
+fn owned(file: &File) -> String {
+    let owner = match owner(file) {
+        Some(number) if number == std::process::id() => {
             return "another DB of this process uses it, or is still delivering what it had queued. Use that one, stop \
                     it first, or name another path."
                 .to_owned();
         }
-        (Ok(()), number) if number > 0 => format!("process {number}"),
-        _ => "another process".to_owned(),
+        Some(number) => format!("process {number}"),
+        None => "another process".to_owned(),
     };
     format!("{owner} uses it, and a journal has one owner. Stop that one, or name another path.")
 }
@@ -199,7 +202,8 @@ pub(super) fn note_owner(file: &File) {
     let _ = write_at(file, &std::process::id().to_le_bytes(), OWNER_AT);
 }
 
-fn read(
+/// Reads what is alive, behind the header; with what was found that is no record, and where the next one goes.
+pub(super) fn read(
     path: &Path,
     file: &File,
     header: Header,

@@ -8,6 +8,7 @@
 //! - [`replay`]: what is alive; pure.
 //! - [`file`]: opening, locking, reading; [`writer`]: writing at its end.
 //! - [`entries`]: what it is told.
+//! - [`look`]: reading it beside its owner.
 //! - [`sync`]: one disk sync for all who wait.
 //! - [`rewrite`]: giving back the space of what has left.
 //! - [`keeper`]: the thread that syncs and rewrites while nobody waits for it.
@@ -19,6 +20,7 @@ mod file;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod keeper;
+mod look;
 mod record;
 mod replay;
 mod rewrite;
@@ -45,6 +47,7 @@ use sync::Syncs;
 use writer::Writer;
 
 pub use entries::{Fates, Taken};
+pub use look::{Look, look};
 pub use record::Number;
 pub use replay::Live;
 

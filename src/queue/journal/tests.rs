@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::byte_tests::{MARKED, accepted, number};
 use super::replay::Alive;
-use super::{Contents, Fates, Journal, Live, Number, file};
+use super::{Contents, Fates, Journal, Live, Number, file, look};
 use crate::config::{JournalConfig, JournalSync};
 use crate::error::{Error, Kind};
 use crate::message::{BackendName, Failed, Message};
@@ -160,6 +160,36 @@ fn a_journal_has_one_owner() {
     );
     journal.close();
     assert!(place.try_open().is_ok());
+}
+
+#[test]
+fn looking_into_it_changes_nothing_and_needs_no_owner_s_leave() {
+    let place = Place::new(JournalSync::Always);
+    let gone = look(&place.path(), &Never).unwrap_err();
+    assert!(gone.to_string().contains("it cannot be read"), "{gone}");
+    assert!(!place.path().exists());
+
+    let (journal, _) = place.open();
+    assert_eq!(look(&place.path(), &Never).unwrap().contents.len(), 0);
+    let failed = put(&journal, "a", "1");
+    let left = put(&journal, "b", "2");
+    put(&journal, "c", "3");
+    fail(&journal, failed);
+    settle(&journal, &[left]);
+    let bytes = fs::read(place.path()).unwrap();
+    let seen = look(&place.path(), &Never).unwrap();
+    assert_eq!(seen.owner, Some(std::process::id()));
+    assert_eq!(seen.damaged, 0);
+    let texts: Vec<_> = seen.contents.iter().map(shown).collect();
+    journal.close();
+    assert_eq!(texts, place.open().1);
+    assert!(texts[0].starts_with("a=1 failed: "), "{texts:?}");
+    assert_eq!(texts[1..], ["c=3"]);
+
+    fs::write(place.path(), &bytes[..10]).unwrap();
+    let foreign = look(&place.path(), &Never).unwrap_err();
+    assert!(foreign.to_string().contains("no journal"), "{foreign}");
+    assert_eq!(fs::read(place.path()).unwrap(), bytes[..10]);
 }
 
 #[test]

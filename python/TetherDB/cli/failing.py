@@ -1,0 +1,74 @@
+"""Errors as one line with the next step, and the exit code that says which kind it was."""
+
+from __future__ import annotations
+
+import re
+from enum import IntEnum
+
+import click
+
+from TetherDB import BackendError, BackendNotConfigured, DeliveryError, FlushTimeout, TetherDBError
+
+
+class Code(IntEnum):
+    """Exit codes. Documented in docs/cli.md."""
+
+    DONE = 0
+    # The key is not there, or two stores differ.
+    NOT_FOUND = 1
+    # The arguments, the configuration, or what was to be imported.
+    WRONG_INPUT = 2
+    # The backend did not do it.
+    FAILED = 3
+    # A bug of TetherDB; EX_SOFTWARE of sysexits.h.
+    BUG = 70
+    # As shells have it: 128 and the number of the signal.
+    INTERRUPTED = 130
+    BROKEN_PIPE = 141
+
+
+class Stop(Exception):
+    """Ends the command: the text says what is wrong and what to do."""
+
+    def __init__(self, text: str, code: Code = Code.WRONG_INPUT) -> None:
+        """text: one or more lines. code: how the process ends."""
+        super().__init__(text)
+        self.code = code
+
+
+def explain(error: BaseException) -> tuple[str, Code]:
+    """What to print for an error, and how to end."""
+    match error:
+        case Stop():
+            return str(error), error.code
+        case click.UsageError():
+            command = error.ctx.command_path if error.ctx else "tetherdb"
+            return f"{error.format_message().rstrip('.')}. See: {command} --help", Code.WRONG_INPUT
+        case click.ClickException():
+            return error.format_message(), Code.WRONG_INPUT
+        case KeyboardInterrupt() | click.Abort():
+            return "interrupted", Code.INTERRUPTED
+        case BackendNotConfigured():
+            return str(error), Code.WRONG_INPUT
+        case BackendError() | DeliveryError() | FlushTimeout():
+            return str(error), Code.FAILED
+        case TetherDBError():
+            return str(error), Code.WRONG_INPUT
+        case ValueError() | TypeError() if _is_ours(error):
+            return str(error), Code.WRONG_INPUT
+        case OSError():
+            named = f"{error.filename}: " if error.filename else ""
+            return f"{named}{error.strerror or error}", Code.FAILED
+        case _:
+            text = f"{type(error).__name__}: {error}. This is a bug of TetherDB: please report it; "
+            return f"{text}--verbose shows where", Code.BUG
+
+
+def one_line(text: str) -> str:
+    """A text that may have several lines, such as the problems of a configuration, as one."""
+    return re.sub(r"\s*\n\s*", "; ", text.strip())
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether the engine raised it, which tells users what they gave; else it is a bug of this code."""
+    return error.__traceback__ is not None and error.__cause__ is None and error.__context__ is None
