@@ -78,7 +78,7 @@ fn host_and_port(section: &mut Section<'_>, host: Option<String>, port: Option<u
     if host.contains("//") || address(&endpoint, keys::DEFAULT_PORT).is_none() {
         section.problem(
             keys::HOST.name,
-            "expected the name or the address of a host. A URL goes into 'endpoints'.",
+            "expected the name or the address of a host. Its port goes into 'port', a URL into 'endpoints'.",
         );
     }
     endpoint

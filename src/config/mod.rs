@@ -1,6 +1,7 @@
 //! The configuration: read once, every problem named by its path, then held in types that cannot be wrong.
 
 mod address;
+mod advice;
 mod etcd;
 mod keys;
 mod kinds;

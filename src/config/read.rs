@@ -127,7 +127,7 @@ fn read_local(mut section: Section<'_>) -> LocalConfig {
 fn read_dynamodb(mut section: Section<'_>) -> Option<DynamodbConfig> {
     let before = section.problem_count();
     let table_name = section.text(&dynamodb::TABLE_NAME);
-    if table_name.is_none() && section.problem_count() == before {
+    if table_name.is_none() && section.is_object() && section.problem_count() == before {
         section.problem(
             dynamodb::TABLE_NAME.name,
             "required: the name of the DynamoDB table.",

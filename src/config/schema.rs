@@ -34,6 +34,8 @@ pub(super) trait Property: Sync {
     fn name(&self) -> &'static str;
     fn is_required(&self) -> bool;
     fn schema(&self) -> Value;
+    /// Those of a section.
+    fn keys(&self) -> &'static [&'static dyn Property];
 }
 
 impl<K: Shown + Sync> Property for Key<K> {
@@ -53,6 +55,10 @@ impl<K: Shown + Sync> Property for Key<K> {
         }
         schema
     }
+
+    fn keys(&self) -> &'static [&'static dyn Property] {
+        self.kind.keys()
+    }
 }
 
 /// A kind of key, as the schema sees it.
@@ -66,6 +72,10 @@ trait Shown {
 
     fn is_required(&self) -> bool {
         false
+    }
+
+    fn keys(&self) -> &'static [&'static dyn Property] {
+        &[]
     }
 }
 
@@ -164,6 +174,10 @@ impl Shown for Texts {
 impl Shown for Object {
     fn values(&self) -> Value {
         object(self)
+    }
+
+    fn keys(&self) -> &'static [&'static dyn Property] {
+        self.keys
     }
 }
 

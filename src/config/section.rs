@@ -4,28 +4,20 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::advice::{advice, example, nearest_word};
 use super::kinds::{
     Boolean, File, Integer, Key, LONGEST_WAIT, Object, Permissions, Rule, Seconds, Text, Texts,
     Word,
 };
 use super::tree::Tree;
 
-/// Keys that are looked for at the top, and where they belong.
-const NESTED: [(&str, &str); 9] = [
-    ("filepath", "local.filepath"),
-    ("path", "local.filepath"),
-    ("synchronous", "local.synchronous"),
-    ("busy_timeout", "local.busy_timeout"),
-    ("queue", "queue_batch"),
-    ("size", "queue_batch.size"),
-    ("timeout", "queue_batch.timeout"),
-    ("retry", "queue_batch.retry"),
-    ("table_name", "dynamodb.table_name"),
-];
+/// Read, write and execute, for owner, group and others.
+const MOST_BITS: u32 = 0o777;
 
 /// One object of the configuration while it is read.
 pub(super) struct Section<'a> {
     path: &'static str,
+    is_object: bool,
     entries: Vec<(String, Tree)>,
     given: HashSet<String>,
     known: Vec<&'static str>,
@@ -35,6 +27,7 @@ pub(super) struct Section<'a> {
 impl<'a> Section<'a> {
     /// Takes `tree` for the object at `path` (empty: the whole configuration).
     pub(super) fn new(path: &'static str, tree: Tree, problems: &'a mut Vec<String>) -> Self {
+        let is_object = matches!(tree, Tree::Map(_));
         let entries = match tree {
             Tree::Map(entries) => entries,
             other => {
@@ -43,9 +36,15 @@ impl<'a> Section<'a> {
                 } else {
                     path
                 };
+                let got = other.type_name();
+                let written = example(path);
+                let or = match other {
+                    _ if path.is_empty() => ", or {} for the defaults",
+                    Tree::Null => ", or leave it out",
+                    _ => "",
+                };
                 problems.push(format!(
-                    "{name}: expected an object, got {}.",
-                    other.type_name()
+                    "{name}: expected an object, got {got}. Write {written}{or}."
                 ));
                 Vec::new()
             }
@@ -58,6 +57,7 @@ impl<'a> Section<'a> {
         }
         Self {
             path,
+            is_object,
             entries,
             given,
             known: Vec::new(),
@@ -106,7 +106,18 @@ impl<'a> Section<'a> {
     }
 
     fn mismatch<T>(&mut self, key: &str, expected: &str, given: &Given) -> Option<T> {
-        let text = format!("expected {expected}, got {}.", given.describe());
+        self.mismatch_with(key, expected, given, leave_out(&given.tree))
+    }
+
+    /// As [`Self::mismatch`], with what to do about it.
+    fn mismatch_with<T>(
+        &mut self,
+        key: &str,
+        expected: &str,
+        given: &Given,
+        advice: &str,
+    ) -> Option<T> {
+        let text = format!("expected {expected}, got {}.{advice}", given.describe());
         self.problem(key, &text);
         None
     }
@@ -131,8 +142,9 @@ impl<'a> Section<'a> {
             }
             // By its type alone: it may be a secret.
             other => {
-                let text = format!("expected a string, got {}.", other.type_name());
-                self.problem(key, &text);
+                let got = other.type_name();
+                let advice = leave_out(&other);
+                self.problem(key, &format!("expected a string, got {got}.{advice}"));
                 None
             }
         }
@@ -145,13 +157,21 @@ impl<'a> Section<'a> {
 
     /// Permission bits.
     pub(super) fn permissions(&mut self, key: &Key<Permissions>) -> Option<u32> {
-        let text = self.any_text(key.name)?;
-        let digits = text.strip_prefix("0o").unwrap_or(&text);
+        const EXPECTED: &str = "permission bits as octal text, such as \"0600\"";
+        let given = self.take(key.name)?;
+        let text = match &given.tree {
+            Tree::Text(text) => text,
+            Tree::Int(number) => {
+                let advice = octal_text(*number);
+                return self.mismatch_with(key.name, EXPECTED, &given, &advice);
+            }
+            _ => return self.mismatch(key.name, EXPECTED, &given),
+        };
+        let digits = text.strip_prefix("0o").unwrap_or(text);
         match u32::from_str_radix(digits, 8) {
-            Ok(bits) if bits <= 0o777 && !digits.starts_with('+') => Some(bits),
+            Ok(bits) if bits <= MOST_BITS && !digits.starts_with('+') => Some(bits),
             _ => {
-                let text = "expected permission bits as octal text, such as \"0600\".";
-                self.problem(key.name, text);
+                self.problem(key.name, &format!("expected {EXPECTED}."));
                 None
             }
         }
@@ -161,17 +181,22 @@ impl<'a> Section<'a> {
     pub(super) fn word<T: Copy>(&mut self, key: &Key<Word<T>>) -> Option<T> {
         let given = self.take(key.name)?;
         let words = key.kind.words;
-        if let Tree::Text(text) = &given.tree
-            && let Some((_, meaning)) = words.iter().find(|(word, _)| word == text)
-        {
-            return Some(*meaning);
+        let mut advice = leave_out(&given.tree).to_owned();
+        if let Tree::Text(text) = &given.tree {
+            if let Some((_, meaning)) = words.iter().find(|(word, _)| word == text) {
+                return Some(*meaning);
+            }
+            let words: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+            if let Some(word) = nearest_word(text, &words) {
+                advice = format!(" Did you mean \"{word}\"?");
+            }
         }
         let list: Vec<String> = words
             .iter()
             .map(|(word, _)| format!("\"{word}\""))
             .collect();
         let expected = format!("one of {}", list.join(", "));
-        self.mismatch(key.name, &expected, &given)
+        self.mismatch_with(key.name, &expected, &given, &advice)
     }
 
     /// A boolean.
@@ -179,7 +204,10 @@ impl<'a> Section<'a> {
         let given = self.take(key.name)?;
         match given.parsed() {
             Tree::Bool(value) => Some(value),
-            _ => self.mismatch(key.name, "true or false", &given),
+            _ => {
+                let advice = given.unquote();
+                self.mismatch_with(key.name, "true or false", &given, advice)
+            }
         }
     }
 
@@ -195,7 +223,7 @@ impl<'a> Section<'a> {
             Some(value) if (least..=most).contains(&value) => Some(value),
             _ => {
                 let expected = format!("an integer from {least} to {most}");
-                self.mismatch(key.name, &expected, &given)
+                self.mismatch_with(key.name, &expected, &given, given.unquote())
             }
         }
     }
@@ -222,7 +250,7 @@ impl<'a> Section<'a> {
         } else {
             format!("seconds, a number above 0 and at most {LONGEST_WAIT}")
         };
-        self.mismatch(key.name, &expected, &given)
+        self.mismatch_with(key.name, &expected, &given, given.unquote())
     }
 
     /// A list of strings.
@@ -230,7 +258,11 @@ impl<'a> Section<'a> {
         let key = key.name;
         let given = self.take(key)?;
         let Tree::List(items) = given.tree else {
-            return self.mismatch(key, "a list of strings", &given);
+            let advice = match given.tree {
+                Tree::Text(_) => " Put it into brackets: [\"host:port\"].",
+                _ => leave_out(&given.tree),
+            };
+            return self.mismatch_with(key, "a list of strings", &given, advice);
         };
         let mut texts = Vec::with_capacity(items.len());
         for item in items {
@@ -277,6 +309,11 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether it is one at all; if not, that has been named.
+    pub(super) fn is_object(&self) -> bool {
+        self.is_object
+    }
+
     /// How many problems have been named so far, in all sections.
     pub(super) fn problem_count(&self) -> usize {
         self.problems.len()
@@ -308,29 +345,16 @@ impl<'a> Section<'a> {
         }
     }
 
-    /// Names what is left over, with the nearest key that exists.
+    /// Names what is left over, with what was meant.
     pub(super) fn finish(self) {
         for (key, _) in &self.entries {
+            // A key given twice has been named already.
+            if self.known.contains(&&**key) {
+                continue;
+            }
             let path = join(self.path, key);
-            let nearest = self
-                .known
-                .iter()
-                .map(|known| (strsim::damerau_levenshtein(key, known), *known))
-                .filter(|(distance, known)| *distance <= known.len().max(key.len()) / 2)
-                .min();
-            let elsewhere = NESTED
-                .iter()
-                .find(|(name, path)| self.path.is_empty() && name == key && *path != key);
-            let advice = match nearest {
-                _ if elsewhere.is_some() => {
-                    let path = elsewhere.map_or("", |(_, path)| path);
-                    format!("Did you mean '{path}'?")
-                }
-                // A key given twice has been named already.
-                Some((0, _)) => continue,
-                Some((_, known)) => format!("Did you mean '{}'?", join(self.path, known)),
-                None => format!("Known here: {}.", self.known.join(", ")),
-            };
+            let advice = advice(self.path, key)
+                .unwrap_or_else(|| format!("Known here: {}.", self.known.join(", ")));
             self.problems.push(format!("{path}: unknown key. {advice}"));
         }
     }
@@ -351,6 +375,20 @@ impl Given {
             return tree;
         }
         self.tree.clone()
+    }
+
+    /// What to do about text where a number or a boolean belongs.
+    fn unquote(&self) -> &'static str {
+        let Tree::Text(text) = &self.tree else {
+            return leave_out(&self.tree);
+        };
+        match serde_json::from_str::<Tree>(&text.to_lowercase()) {
+            Ok(Tree::Int(_) | Tree::Float(_)) if self.variable.is_none() => {
+                " Write the number without quotes."
+            }
+            Ok(Tree::Bool(_)) if self.variable.is_none() => " Write it without quotes.",
+            _ => "",
+        }
     }
 
     /// For an error: a number as it is, text by its type alone, since it may be a secret.
@@ -395,7 +433,29 @@ impl FileContent {
     }
 }
 
-fn join(path: &str, key: &str) -> String {
+/// What to do about nothing as a value.
+fn leave_out(tree: &Tree) -> &'static str {
+    match tree {
+        Tree::Null => " Leave the key out instead.",
+        _ => "",
+    }
+}
+
+/// What to write for permission bits that were given as a number: Python's `0o600` is 384, and JSON has no octal
+/// numbers, so that there 600 was meant as one.
+fn octal_text(number: i128) -> String {
+    let decimal = number.to_string();
+    match u32::try_from(number) {
+        Ok(bits) if bits <= MOST_BITS => format!(" 0o{bits:o} is written \"{bits:04o}\"."),
+        Ok(_) if decimal.len() == 3 && !decimal.contains(['8', '9']) => {
+            format!(" Write \"0{decimal}\".")
+        }
+        _ => String::new(),
+    }
+}
+
+/// The path of a key in a section; empty is the top.
+pub(super) fn join(path: &str, key: &str) -> String {
     if path.is_empty() {
         return key.to_owned();
     }

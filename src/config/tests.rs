@@ -36,6 +36,68 @@ fn unknown_keys_are_named_by_path_with_the_nearest() {
 }
 
 #[test]
+fn what_was_meant_is_said_of_wrong_values() {
+    for (json, expected) in [
+        (
+            r#"{"logging": "INFO"}"#,
+            r#"logging: expected one of "debug", "info", "none", got a string. Did you mean "info"?"#,
+        ),
+        (
+            r#"{"local": {"synchronous": "fulll"}}"#,
+            r#"local.synchronous: expected one of "full", "normal", "off", got a string. Did you mean "full"?"#,
+        ),
+        (
+            r#"{"local": {"mode": 384}}"#,
+            r#"local.mode: expected permission bits as octal text, such as "0600", got 384. 0o600 is written "0600"."#,
+        ),
+        (
+            r#"{"local": {"mode": 644}}"#,
+            r#"local.mode: expected permission bits as octal text, such as "0600", got 644. Write "0644"."#,
+        ),
+        (
+            r#"{"local": {"mode": 999}}"#,
+            r#"local.mode: expected permission bits as octal text, such as "0600", got 999."#,
+        ),
+        (
+            r#"{"queue_batch": {"size": "10"}}"#,
+            "queue_batch.size: expected an integer from 1 to 4294967295, got a string. Write the number \
+             without quotes.",
+        ),
+        (
+            r#"{"debug": "True"}"#,
+            "debug: expected true or false, got a string. Write it without quotes.",
+        ),
+        (
+            r#"{"etcd": {"endpoints": "a:1"}}"#,
+            r#"etcd.endpoints: expected a list of strings, got a string. Put it into brackets: ["host:port"]."#,
+        ),
+        (
+            r#"{"etcd": {"host": null}}"#,
+            "etcd.host: expected a string, got null. Leave the key out instead.",
+        ),
+        (
+            r#"{"dynamodb": "shop"}"#,
+            r#"dynamodb: expected an object, got a string. Write {"dynamodb": {"table_name": ...}}."#,
+        ),
+        (
+            r#"{"etcd": null}"#,
+            r#"etcd: expected an object, got null. Write {"etcd": {"host": ...}}, or leave it out."#,
+        ),
+        (
+            r#"{"queue_batch": {"retry": 3}}"#,
+            "queue_batch.retry: expected an object, got an integer. Write \
+             {\"queue_batch\": {\"retry\": {\"initial\": ...}}}.",
+        ),
+        (
+            "[]",
+            r#"the configuration: expected an object, got a list. Write {"local": {"filepath": ...}}, or {} for the defaults."#,
+        ),
+    ] {
+        assert_eq!(problem(json), expected);
+    }
+}
+
+#[test]
 fn all_problems_are_named_at_once() {
     let text = problem(r#"{"debug": 1, "queue_batch": {"size": 0, "timeout": -1}, "local": []}"#);
     for part in [

@@ -95,6 +95,28 @@ def test_a_near_miss_is_suggested(config: dict[str, Any], suggested: str) -> Non
     assert f"Did you mean '{suggested}'?" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"queue_batch.batch_size": 5}, 'write {"queue_batch": {"size": ...}}.'),
+        ({"queue_batch": {"batch_size": 5}}, "Did you mean 'queue_batch.size'?"),
+        ({"LOCAL": {"filepath": "x"}}, "Did you mean 'local'?"),
+        ({"local": {"mode": 0o600}}, '0o600 is written "0600".'),
+        ({"logging": "INFO"}, 'Did you mean "info"?'),
+        ({"give_up_after": 5}, "It belongs in queue_batch.retry: "),
+        ({"queue_batch": {"give_up_after": 5}}, "It belongs in queue_batch.retry: "),
+        ({"table": "x"}, "Did you mean 'dynamodb.table_name'? It belongs in dynamodb: "),
+        ({"bucket": "x"}, "It is an argument of the verbs"),
+        ({"local": "x"}, 'Write {"local": {"filepath": ...}}.'),
+    ],
+    ids=str,
+)
+def test_what_was_meant_is_said(config: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        DB(config)
+    assert said in str(caught.value)
+
+
 def test_a_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     config = tmp_path / "config.json"
     config.write_text('{"local": {"filepath": "marked"}}', encoding="utf-8-sig")
