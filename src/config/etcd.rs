@@ -1,9 +1,10 @@
 //! The section `etcd`: where its members are, who asks, and how the connection is secured.
 
 use super::address::address;
+use super::given::FileContent;
 use super::keys::etcd as keys;
 use super::kinds::{File, Key};
-use super::section::{FileContent, Section};
+use super::section::Section;
 use super::{EtcdConfig, TlsConfig};
 
 /// Reads the section; what is wrong is added to its problems.

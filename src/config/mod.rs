@@ -3,6 +3,8 @@
 mod address;
 mod advice;
 mod etcd;
+mod given;
+mod json;
 mod keys;
 mod kinds;
 mod read;
@@ -190,6 +192,11 @@ pub struct RetryConfig {
 impl Config {
     /// Reads and validates the JSON file at `path`.
     pub fn from_file(path: &Path) -> Result<Self> {
+        if path.as_os_str().is_empty() {
+            return Err(config_error(
+                "the path of the configuration file is empty. Name the file, or write DB() for the defaults.",
+            ));
+        }
         let shown = path.display();
         let bytes = std::fs::read(path).map_err(|error| {
             let advice = match error.kind() {
@@ -198,6 +205,9 @@ impl Config {
                      DB({\"local\": {\"filepath\": ...}}).)"
                 }
                 std::io::ErrorKind::IsADirectory => "It is a directory: name the file in it.",
+                std::io::ErrorKind::NotADirectory => {
+                    "A part of the path is no directory: check it."
+                }
                 _ => "Check its permissions.",
             };
             config_error(&format!(
@@ -210,14 +220,8 @@ impl Config {
                  DB({{\"local\": {{\"filepath\": ...}}}})."
             )));
         }
-        // Some editors begin a file with a mark of its encoding.
-        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
-        let tree = serde_json::from_slice::<Tree>(bytes).map_err(|error| {
-            config_error(&format!(
-                "{shown} is not valid JSON: {}.",
-                json_error(bytes, &error)
-            ))
-        })?;
+        let tree =
+            json::parse(&bytes).map_err(|problem| config_error(&format!("{shown} {problem}")))?;
         Self::from_tree(tree).map_err(|error| config_error(&format!("{shown}: {error}")))
     }
 
@@ -230,20 +234,6 @@ impl Config {
         }
         Err(config_error(&problems.join("\n")))
     }
-}
-
-/// The parser's text, with a place that an editor has: at the end of a line it counts a column 0 of the
-/// next one.
-fn json_error(bytes: &[u8], error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let (line, column) = (error.line(), error.column());
-    if column > 0 || line < 2 {
-        return text;
-    }
-    let what = text.split(" at line ").next().unwrap_or(&text);
-    let before = bytes.split(|&byte| byte == b'\n').nth(line - 2);
-    let column = before.map_or(1, |line| line.len().max(1));
-    format!("{what} at line {} column {column}", line - 1)
 }
 
 fn config_error(text: &str) -> Error {

@@ -234,6 +234,13 @@ fn broken_files_say_where() {
     assert!(text.contains("line 3 column 3"), "{text}");
     let text = Config::from_file(folder.path()).err().unwrap().to_string();
     assert!(text.contains("directory"), "{text}");
+    let text = Config::from_file(Path::new("")).err().unwrap().to_string();
+    assert!(text.contains("is empty"), "{text}");
+    let text = Config::from_file(&path.join("in"))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(text.contains("no directory"), "{text}");
     let text = Config::from_file(&folder.path().join("no"))
         .err()
         .unwrap()

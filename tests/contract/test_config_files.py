@@ -55,6 +55,31 @@ def test_a_file_that_holds_no_json_object_is_a_config_error(text: str, write: Ca
         DB(write(text))
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty. Write {}"),
+        (b"{'debug': true}", "line 1 column 2. Write double quotes"),
+        (b'{\n  "debug": true,\n}', "trailing comma at line 3 column 1. Leave out the comma"),
+        (b'{\n  // on\n  "debug": true\n}', "line 2 column 3. JSON has no comments"),
+        (b'{"debug": True}', "line 1 column 11. In JSON it is true."),
+        (b'{"etcd": None}', "line 1 column 10. In JSON it is null"),
+        (b"[]", 'expected an object, got a list. Write {"local": {"filepath": ...}}'),
+        ("{}".encode("utf-16"), "is UTF-16 or UTF-32. Save it as UTF-8."),
+        ('{"errors": "ü"}'.encode("latin-1"), "is not UTF-8, from line 1 column 13 on. Save it as UTF-8."),
+        (b'{"local": {"mode": 0600}}', 'Permission bits are text, such as "0600".'),
+    ],
+    ids=repr,
+)
+def test_what_to_write_instead_is_said_of_a_broken_file(tmp_path: Path, content: bytes, said: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_bytes(content)
+    with pytest.raises(ConfigError) as caught:
+        DB(file)
+    assert str(caught.value).startswith(str(file))
+    assert said in str(caught.value)
+
+
 def test_a_file_that_is_not_utf8_is_a_config_error(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_bytes(b'{"local": {"filepath": "\xff"}}')
