@@ -35,11 +35,24 @@ impl BackendName {
             .into_iter()
             .find(|known| known.as_str() == name)
             .ok_or_else(|| {
-                Error::new(
-                    Kind::Value,
-                    format!("backend must be 'local', 'dynamodb' or 'etcd', got '{name}'."),
-                )
+                let advice = Self::meant_by(name)
+                    .map(|meant| format!(" Did you mean '{meant}'?"))
+                    .unwrap_or_default();
+                let got = quote(name);
+                let text =
+                    format!("backend must be 'local', 'dynamodb' or 'etcd', got {got}.{advice}");
+                Error::new(Kind::Value, text)
             })
+    }
+
+    /// Which one was mistyped: other capitals, one letter more or less, or its beginning.
+    fn meant_by(name: &str) -> Option<Self> {
+        let name = name.to_lowercase();
+        Self::ALL.into_iter().find(|known| {
+            let known = known.as_str();
+            strsim::damerau_levenshtein(&name, known) <= 1
+                || name.len() > 2 && known.starts_with(&name)
+        })
     }
 }
 
@@ -234,6 +247,22 @@ mod tests {
     #[test]
     fn unknown_backends_list_the_three() {
         let error = BackendName::parse("redis").unwrap_err().to_string();
-        assert!(error.contains("'local', 'dynamodb' or 'etcd'"), "{error}");
+        assert_eq!(
+            error,
+            "backend must be 'local', 'dynamodb' or 'etcd', got 'redis'."
+        );
+        for (given, meant) in [
+            ("Local", "local"),
+            ("LOCAL", "local"),
+            ("dynamo", "dynamodb"),
+            ("DynamoDB", "dynamodb"),
+            ("etc", "etcd"),
+        ] {
+            let error = BackendName::parse(given).unwrap_err().to_string();
+            assert!(
+                error.ends_with(&format!("Did you mean '{meant}'?")),
+                "{error}"
+            );
+        }
     }
 }

@@ -78,7 +78,7 @@ class AsyncDB:
         if queue is False:
             return await self._calls.write(key, value, bucket, backend)
         if queue is not True:
-            refused = TypeError(f"queue must be a bool, got {type(queue).__name__}.")
+            refused = TypeError(f"queue must be a bool, got {type(queue).__name__}. Write True or False.")
             return self._verbs.settle("write_message", refused, False)
         accepted = await self._calls.queue("write_message", key, value, bucket, backend, False)
         return cast("bool", accepted)

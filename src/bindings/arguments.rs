@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyDict, PyFrozenSet, PySet, PyString, PyType};
+use pyo3::types::{
+    PyBool, PyByteArray, PyBytes, PyDict, PyFrozenSet, PyList, PySet, PyString, PyTuple, PyType,
+};
 
 use super::calls::{Calls, Items};
 use super::{errors, json};
@@ -34,12 +36,17 @@ pub(super) fn type_name(value: &Bound<'_, PyAny>) -> String {
         .map_or_else(|_| "object".into(), |name| name.to_string())
 }
 
-/// Text that can be stored: a `str` without lone surrogates.
-fn text<'a>(what: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
+/// Text that can be stored: a `str` without lone surrogates. `instead` says what to write for anything else.
+fn text<'a>(
+    what: &str,
+    value: &'a Bound<'_, PyAny>,
+    instead: fn(&Bound<'_, PyAny>) -> &'static str,
+) -> PyResult<&'a str> {
     let Ok(string) = value.cast::<PyString>() else {
         return Err(PyTypeError::new_err(format!(
-            "{what} must be a str, got {}.",
-            type_name(value)
+            "{what} must be a str, got {}.{}",
+            type_name(value),
+            instead(value)
         )));
     };
     string.to_str().map_err(|_| {
@@ -52,7 +59,17 @@ fn text<'a>(what: &str, value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
 
 /// A key: a non-empty `str`.
 pub(super) fn key<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    let key = text("key", value)?;
+    let key = text("key", value, |given| {
+        if is_collection(given) {
+            " Several keys go to read_messages, write_messages or delete_messages."
+        } else if is_bytes(given) {
+            " Write key.decode()."
+        } else if given.is_none() {
+            ""
+        } else {
+            " Write str(key)."
+        }
+    })?;
     if key.is_empty() {
         return Err(PyValueError::new_err(
             "key must not be empty. Pass a str of at least one character.",
@@ -63,15 +80,31 @@ pub(super) fn key<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
 
 /// A bucket: a `str`, empty for none.
 pub(super) fn bucket<'a>(given: &'a Given<'_>) -> PyResult<&'a str> {
-    match given {
-        Given::Missing => Ok(""),
-        Given::Value(value) => text("bucket", value),
-    }
+    let Given::Value(value) = given else {
+        return Ok("");
+    };
+    text("bucket", value, |given| {
+        if given.is_none() {
+            " Leave it out for no bucket."
+        } else if given.is_instance_of::<PyBool>() {
+            BY_NAME
+        } else if is_bytes(given) {
+            " Write bucket.decode()."
+        } else if is_collection(given) {
+            ""
+        } else {
+            " Write str(bucket)."
+        }
+    })
 }
 
 /// The marker after which a list goes on.
 pub(super) fn start_after<'a>(value: &'a Bound<'_, PyAny>) -> PyResult<&'a str> {
-    text("start_after", value)
+    text(
+        "start_after",
+        value,
+        |_| " Pass the next_marker of the page before.",
+    )
 }
 
 /// A backend's name; `local` when it is left out.
@@ -79,8 +112,37 @@ pub(super) fn backend(given: &Given<'_>) -> PyResult<BackendName> {
     let Given::Value(value) = given else {
         return Ok(BackendName::Local);
     };
-    let name = text("backend", value)?;
+    let name = text("backend", value, |given| {
+        if given.is_none() {
+            " Leave it out for 'local'."
+        } else if given.is_instance_of::<PyBool>() {
+            BY_NAME
+        } else {
+            " Pass 'local', 'dynamodb' or 'etcd'."
+        }
+    })?;
     BackendName::parse(name).map_err(|error| errors::to_python(value.py(), &error))
+}
+
+/// A flag in the place of a text: the arguments were counted wrongly.
+const BY_NAME: &str = " Pass later arguments by name, such as queue=True.";
+
+fn is_number(text: &Bound<'_, PyString>) -> bool {
+    text.to_str()
+        .is_ok_and(|text| text.trim().parse::<i64>().is_ok())
+}
+
+fn is_bytes(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyBytes>() || value.is_instance_of::<PyByteArray>()
+}
+
+/// What people take for several keys at once.
+fn is_collection(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyList>()
+        || value.is_instance_of::<PyTuple>()
+        || value.is_instance_of::<PySet>()
+        || value.is_instance_of::<PyFrozenSet>()
+        || value.is_instance_of::<PyDict>()
 }
 
 /// A timeout in seconds, as the moment it ends. `None`: as long as it takes.
@@ -89,14 +151,27 @@ pub(super) fn deadline(timeout: Option<&Bound<'_, PyAny>>) -> PyResult<Option<In
         return Ok(None);
     };
     let Ok(seconds) = timeout.extract::<f64>() else {
+        let advice = if timeout.is_instance_of::<PyString>() {
+            " Write float(timeout)."
+        } else if timeout.some_attribute("total_seconds")?.is_some() {
+            " Write timeout.total_seconds()."
+        } else {
+            ""
+        };
         return Err(PyTypeError::new_err(format!(
-            "timeout must be None or a number of seconds, got {}.",
+            "timeout must be None or a number of seconds, got {}.{advice}",
             type_name(timeout)
         )));
     };
     if seconds.is_nan() || seconds < 0.0 {
+        // As Python spells it.
+        let got = if seconds.is_nan() {
+            "nan".to_owned()
+        } else {
+            seconds.to_string()
+        };
         return Err(PyValueError::new_err(format!(
-            "timeout must be None or seconds of at least 0, got {seconds}."
+            "timeout must be None or seconds of at least 0, got {got}. None waits as long as it takes."
         )));
     }
     // Longer than clocks count is as long as it takes.
@@ -111,7 +186,7 @@ pub(super) fn flag(what: &str, given: &Given<'_>, default: bool) -> PyResult<boo
         Given::Value(value) => match value.cast::<PyBool>() {
             Ok(flag) => Ok(flag.is_true()),
             Err(_) => Err(PyTypeError::new_err(format!(
-                "{what} must be a bool, got {}.",
+                "{what} must be a bool, got {}. Write True or False.",
                 type_name(value)
             ))),
         },
@@ -125,8 +200,17 @@ pub(super) fn page_size(given: &Given<'_>, default: usize) -> PyResult<usize> {
     };
     let is_bool = value.is_instance_of::<PyBool>();
     if is_bool || !value.is_instance_of::<pyo3::types::PyInt>() {
+        let advice = if value.is_none() {
+            " Leave it out for the default."
+        } else if value.cast::<PyString>().is_ok_and(is_number) {
+            " Write int(page_size)."
+        } else if value.is_instance_of::<PyString>() {
+            " A bucket is passed by name: bucket=\"...\"."
+        } else {
+            ""
+        };
         return Err(PyTypeError::new_err(format!(
-            "page_size must be an int, got {}.",
+            "page_size must be an int of at least 1, got {}.{advice}",
             type_name(value)
         )));
     }
@@ -175,7 +259,7 @@ fn push_value(value: &Bound<'_, PyAny>, out: &mut String) -> PyResult<()> {
         return json::encode(dict, out);
     }
     if value.is_instance_of::<PyString>() {
-        out.push_str(text("value", value)?);
+        out.push_str(text("value", value, |_| "")?);
         return Ok(());
     }
     Err(PyTypeError::new_err(format!(
@@ -198,18 +282,25 @@ pub(super) fn messages(bucket: &str, items: &Bound<'_, PyAny>) -> PyResult<Vec<M
 
 /// The pairs of a mapping or an iterable of them.
 pub(super) fn pairs<'py>(items: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
+    let refused = || {
+        PyTypeError::new_err(format!(
+            "items must be a mapping or an iterable of (key, value) pairs, got {}. Pass {PAIRS}.",
+            type_name(items)
+        ))
+    };
+    if items.is_instance_of::<PyString>() || is_bytes(items) {
+        return Err(refused());
+    }
     let pairs = if items.is_mapping()? {
         items.run_method("items", ())?
     } else {
         items.clone()
     };
-    pairs.items().map_err(|_| {
-        PyTypeError::new_err(format!(
-            "items must be a mapping or an iterable of (key, value) pairs, got {}.",
-            type_name(items)
-        ))
-    })
+    pairs.items().map_err(|_| refused())
 }
+
+/// The two ways to write several messages.
+const PAIRS: &str = "{key: value, ...} or [(key, value), ...]";
 
 /// The message of one of several pairs.
 pub(super) fn message_of_pair(
@@ -219,12 +310,23 @@ pub(super) fn message_of_pair(
 ) -> PyResult<Message> {
     let Some((key, value)) = split(pair)? else {
         return Err(PyTypeError::new_err(format!(
-            "items[{at}] must be a (key, value) pair, got {}. Nothing was written.",
-            type_name(pair)
+            "items[{at}] must be a (key, value) pair, got {}. Pass {PAIRS}. Nothing was written.",
+            kind_of(pair)
         )));
     };
     let message = message(bucket, &key, &value);
     message.map_err(|error| about_item(pair, at, &key, &error))
+}
+
+/// The type, and how many items a tuple or a list has, since that is what is wrong with it.
+fn kind_of(pair: &Bound<'_, PyAny>) -> String {
+    let name = type_name(pair);
+    let len = match (pair.cast::<PyTuple>(), pair.cast::<PyList>()) {
+        (Ok(tuple), _) => tuple.len(),
+        (_, Ok(list)) => list.len(),
+        _ => return name,
+    };
+    format!("{name} of length {len}")
 }
 
 /// The two halves of a pair: a tuple, a list, or whatever else unpacks into two, a `str` apart.
@@ -292,11 +394,12 @@ pub(super) fn keys(bucket: &str, keys: &Bound<'_, PyAny>) -> PyResult<Vec<String
 pub(super) fn key_items<'py>(keys: &Bound<'py, PyAny>) -> PyResult<Items<'py>> {
     let refused = || {
         PyTypeError::new_err(format!(
-            "keys must be an iterable of str, got {}.",
+            "keys must be an iterable of str, got {}. Pass a list: [key, ...].",
             type_name(keys)
         ))
     };
-    if keys.is_instance_of::<PyString>() {
+    // These are iterables too, of letters and of numbers.
+    if keys.is_instance_of::<PyString>() || is_bytes(keys) {
         return Err(refused());
     }
     keys.items().map_err(|_| refused())

@@ -44,10 +44,11 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Tree, String> {
 /// Line and column of a byte, counted as editors do: from one, in characters.
 fn place_of(bytes: &[u8], at: usize) -> (usize, usize) {
     let before = bytes.get(..at).unwrap_or(bytes);
-    let line = before.split(|&byte| byte == b'\n').next_back();
-    let column = line.map_or(0, |line| String::from_utf8_lossy(line).chars().count());
-    let lines = before.iter().filter(|&&byte| byte == b'\n').count();
-    (lines + 1, column + 1)
+    let lines: Vec<&[u8]> = before.split(|&byte| byte == b'\n').collect();
+    let column = lines
+        .last()
+        .map_or(0, |line| String::from_utf8_lossy(line).chars().count());
+    (lines.len(), column + 1)
 }
 
 /// The place of the character that the parser stopped at. At the end of a line it counts a column 0 of the next.

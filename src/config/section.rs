@@ -200,13 +200,10 @@ impl<'a> Section<'a> {
     /// A boolean.
     pub(super) fn boolean(&mut self, key: &Key<Boolean>) -> Option<bool> {
         let given = self.take(key.name)?;
-        match given.parsed() {
-            Tree::Bool(value) => Some(value),
-            _ => {
-                let advice = given.unquote();
-                self.mismatch_with(key.name, "true or false", &given, advice)
-            }
+        if let Tree::Bool(value) = given.parsed() {
+            return Some(value);
         }
+        self.mismatch_with(key.name, "true or false", &given, given.unquote())
     }
 
     /// A whole number.
