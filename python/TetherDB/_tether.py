@@ -30,6 +30,7 @@ def tether(
 
     ``coroutines``: make a coroutine function of it, whatever it is.
     """
+    _check(function)
     name: str = getattr(function, "__name__", repr(function))
     is_async = inspect.iscoroutinefunction(function)
 
@@ -67,6 +68,26 @@ def tether(
         return await calls.write(*stored, bucket, backend)
 
     return async_wrapper
+
+
+def _check(function: object) -> None:
+    """Refuse, where it is decorated, what can never return a message."""
+    if isinstance(function, (classmethod, property)):
+        kind = type(cast("Any", function)).__name__
+        raise TypeError(f"tether wraps a function, got {kind}. Write @{kind} above @db.tether.")
+    if not callable(function):
+        raise TypeError(
+            f"tether wraps a function, got {type(function).__name__}. Write @db.tether or "
+            "@db.tether(bucket=...) above a def."
+        )
+    name: str = getattr(function, "__name__", repr(function))
+    if isinstance(function, type):
+        raise TypeError(f"tether wraps a function, got the class {name!r}. Decorate a method of it.")
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        raise TypeError(
+            f"tether stores what a function returns, and {name!r} yields. Return one dict, or call "
+            "write_message for each."
+        )
 
 
 def _is_envelope(result: dict[Any, Any]) -> bool:

@@ -422,8 +422,9 @@ class DB:
     def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, bool]:
         """Decorator: store what a function returns.
 
-        bucket, backend: where to. wait: True writes and returns once it is stored; False queues (so does
-        queue=True). key: the key to store under. Also bare: @db.tether.
+        bucket, backend: where to. wait: True writes and returns once it is stored; False queues. queue: True
+        queues, False does not; given, it wins over wait. key: the key to store under. Also bare: @db.tether.
+        Arguments, and what is decorated, are checked at once: TypeError, ValueError or BackendNotConfigured.
 
         The function returns {"key": optional str, "value": str or dict}; without a key a time-ordered UUID
         (version 7) is made. Other keys of it are ignored. With key= given here, a returned dict that is no such

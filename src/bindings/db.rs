@@ -578,7 +578,7 @@ impl<'py> Tether<'_, 'py> {
         let py = db.py();
         // Bare, `@db.tether`: the first argument is the function.
         let (function, bucket) = match self.bucket {
-            Given::Value(given) if given.is_callable() => (Some(given), Given::Missing),
+            Given::Value(given) if is_decorated(&given)? => (Some(given), Given::Missing),
             given => (None, given),
         };
         let name = arguments::backend(&self.backend)?;
@@ -603,6 +603,14 @@ impl<'py> Tether<'_, 'py> {
         let partial = calls::import(py, "functools")?.attribute("partial")?;
         partial.run_with((tether, db), Some(&options))
     }
+}
+
+/// Whether it stands below a decorator, as a function does. A `classmethod` or `property` cannot be called, but can
+/// only be that; what is wrong with it is said where all functions are looked at.
+fn is_decorated(given: &Bound<'_, PyAny>) -> PyResult<bool> {
+    Ok(given.is_callable()
+        || given.some_attribute("__func__")?.is_some()
+        || given.some_attribute("fget")?.is_some())
 }
 
 /// Whether it was made by `async def`: what `inspect` looks at, without importing that.
