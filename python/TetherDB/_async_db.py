@@ -15,11 +15,10 @@ if TYPE_CHECKING:
     from typing import Literal, ParamSpec, Protocol, Self, TypeVar
 
     from TetherDB._tetherdb import Receipt, Slices
-    from TetherDB.types import Config, FailedMessage, KeysPage, MessagesPage, Stats, Value
+    from TetherDB.types import Config, FailedMessage, KeysPage, MessagesPage, Returned, Stats, Storable, Value
 
     _P = ParamSpec("_P")
     _D = TypeVar("_D")
-    _Given = str | Mapping[Any, Any]
 
     class _Tether(Protocol):
         """Wraps a function so that what it returns is stored; the wrapper gives whether it was."""
@@ -27,11 +26,11 @@ if TYPE_CHECKING:
         # First, since a function without annotations fits both, and seldom is `async def`.
         @overload
         def __call__(
-            self, function: Callable[_P, Mapping[str, Any]], /
+            self, function: Callable[_P, Returned], /
         ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
         @overload
         def __call__(
-            self, function: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]], /
+            self, function: Callable[_P, Coroutine[Any, Any, Returned]], /
         ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
 
 
@@ -68,7 +67,7 @@ class AsyncDB:
         self._verbs = self._calls.verbs
 
     async def write_message(
-        self, key: str, value: _Given, bucket: str = "", backend: str = "local", queue: bool = False
+        self, key: str, value: Storable, bucket: str = "", backend: str = "local", queue: bool = False
     ) -> bool:
         """Write a message and return once the backend has it; ``queue=True``: once it is queued.
 
@@ -87,7 +86,7 @@ class AsyncDB:
     async def write_queue_message(
         self,
         key: str,
-        value: _Given,
+        value: Storable,
         bucket: str = "",
         backend: str = "local",
         *,
@@ -95,12 +94,12 @@ class AsyncDB:
     ) -> bool: ...
     @overload
     async def write_queue_message(
-        self, key: str, value: _Given, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
+        self, key: str, value: Storable, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
     ) -> Receipt: ...
     async def write_queue_message(
         self,
         key: str,
-        value: _Given,
+        value: Storable,
         bucket: str = "",
         backend: str = "local",
         *,
@@ -129,7 +128,9 @@ class AsyncDB:
         value = await self._calls.wait(self._verbs.read_message, key, bucket, backend)
         return default if value is None else value
 
-    async def update_message(self, key: str, value: _Given, bucket: str = "", backend: str = "local") -> bool:
+    async def update_message(
+        self, key: str, value: Storable, bucket: str = "", backend: str = "local"
+    ) -> bool:
         """Replace the value of a key that exists, atomically; whether it did. As ``DB.update_message``."""
         existed: bool = await self._calls.wait(self._verbs.update_message, key, value, bucket, backend)
         return existed
@@ -141,7 +142,7 @@ class AsyncDB:
 
     async def write_messages(
         self,
-        items: Mapping[str, _Given] | Iterable[tuple[str, _Given]],
+        items: Mapping[str, Storable] | Iterable[tuple[str, Storable]],
         bucket: str = "",
         backend: str = "local",
     ) -> int:
@@ -267,10 +268,10 @@ class AsyncDB:
         await self._calls.log_lines()
 
     @overload
-    def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
+    def tether(self, bucket: Callable[_P, Returned]) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
     @overload
     def tether(
-        self, bucket: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]]
+        self, bucket: Callable[_P, Coroutine[Any, Any, Returned]]
     ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
     @overload
     def tether(

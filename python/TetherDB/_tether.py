@@ -70,15 +70,14 @@ def tether(
     return async_wrapper
 
 
-def _check(function: object) -> None:
+def _check(function: Any) -> None:
     """Refuse, where it is decorated, what can never return a message."""
+    kind = type(function).__name__
     if isinstance(function, (classmethod, property)):
-        kind = type(cast("Any", function)).__name__
         raise TypeError(f"tether wraps a function, got {kind}. Write @{kind} above @db.tether.")
     if not callable(function):
         raise TypeError(
-            f"tether wraps a function, got {type(function).__name__}. Write @db.tether or "
-            "@db.tether(bucket=...) above a def."
+            f"tether wraps a function, got {kind}. Write @db.tether or @db.tether(bucket=...) above a def."
         )
     name: str = getattr(function, "__name__", repr(function))
     if isinstance(function, type):

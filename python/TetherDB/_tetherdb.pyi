@@ -20,7 +20,7 @@ from typing import (
 from typing_extensions import disjoint_base
 
 from TetherDB._mapping import MessageMapping
-from TetherDB.types import Config, FailedMessage, KeysPage, MessagesPage, Stats, Value
+from TetherDB.types import Config, FailedMessage, KeysPage, MessagesPage, Returned, Stats, Storable, Value
 
 __all__ = [
     "DB",
@@ -74,7 +74,6 @@ def records(db: DB, bucket: str, backend: str) -> Records:
 
 _P = ParamSpec("_P")
 _D = TypeVar("_D")
-_Given = str | Mapping[Any, Any]
 
 @type_check_only
 @final
@@ -86,8 +85,8 @@ class Records:
     @property
     def backend(self) -> str: ...
     def read(self, key: str) -> Value | None: ...
-    def write(self, key: str, value: _Given) -> None: ...
-    def write_many(self, items: Iterable[tuple[str, _Given]]) -> int: ...
+    def write(self, key: str, value: Storable) -> None: ...
+    def write_many(self, items: Iterable[tuple[str, Storable]]) -> int: ...
     def delete(self, keys: Iterable[str]) -> int: ...
     def keys(self, page_size: int, start_after: str | None) -> tuple[list[str], str | None]: ...
     def items(self, page_size: int) -> Iterator[tuple[str, Value]]: ...
@@ -100,10 +99,10 @@ class _Tether(Protocol):
 
     # First, since a function without annotations fits both, and seldom is `async def`.
     @overload
-    def __call__(self, function: Callable[_P, Mapping[str, Any]], /) -> Callable[_P, bool]: ...
+    def __call__(self, function: Callable[_P, Returned], /) -> Callable[_P, bool]: ...
     @overload
     def __call__(
-        self, function: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]], /
+        self, function: Callable[_P, Coroutine[Any, Any, Returned]], /
     ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
 
 @disjoint_base
@@ -139,7 +138,7 @@ class DB:
         on_error: Callable[[str, Value, str, Exception], object] | None = None,
     ) -> Self: ...
     def write_message(
-        self, key: str, value: _Given, bucket: str = "", backend: str = "local", queue: bool = False
+        self, key: str, value: Storable, bucket: str = "", backend: str = "local", queue: bool = False
     ) -> bool:
         """Write a message and return once the backend has it.
 
@@ -160,7 +159,7 @@ class DB:
     def write_queue_message(
         self,
         key: str,
-        value: _Given,
+        value: Storable,
         bucket: str = "",
         backend: str = "local",
         *,
@@ -187,11 +186,11 @@ class DB:
         """
     @overload
     def write_queue_message(
-        self, key: str, value: _Given, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
+        self, key: str, value: Storable, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
     ) -> Receipt: ...
     @overload
     def write_queue_message(
-        self, key: str, value: _Given, bucket: str = "", backend: str = "local", *, receipt: bool
+        self, key: str, value: Storable, bucket: str = "", backend: str = "local", *, receipt: bool
     ) -> bool | Receipt: ...
     @overload
     def read_message(
@@ -216,7 +215,7 @@ class DB:
     def read_message(
         self, key: str, bucket: str = "", backend: str = "local", *, default: _D
     ) -> Value | _D: ...
-    def update_message(self, key: str, value: _Given, bucket: str = "", backend: str = "local") -> bool:
+    def update_message(self, key: str, value: Storable, bucket: str = "", backend: str = "local") -> bool:
         """Replace the value of a key that exists, atomically.
 
         key: a non-empty str. bucket: a str; the stored key is "bucket:key", or the key alone without a bucket.
@@ -243,7 +242,7 @@ class DB:
         """
     def write_messages(
         self,
-        items: Mapping[str, _Given] | Iterable[tuple[str, _Given]],
+        items: Mapping[str, Storable] | Iterable[tuple[str, Storable]],
         bucket: str = "",
         backend: str = "local",
     ) -> int:
@@ -419,7 +418,7 @@ class DB:
         >>> db.stop(timeout=30)
         """
     @overload
-    def tether(self, bucket: Callable[_P, Mapping[str, Any]]) -> Callable[_P, bool]:
+    def tether(self, bucket: Callable[_P, Returned]) -> Callable[_P, bool]:
         """Decorator: store what a function returns.
 
         bucket, backend: where to. wait: True writes and returns once it is stored; False queues. queue: True
@@ -443,7 +442,7 @@ class DB:
         """
     @overload
     def tether(
-        self, bucket: Callable[_P, Coroutine[Any, Any, Mapping[str, Any]]]
+        self, bucket: Callable[_P, Coroutine[Any, Any, Returned]]
     ) -> Callable[_P, Coroutine[Any, Any, bool]]: ...
     @overload
     def tether(
@@ -570,7 +569,7 @@ class AsyncVerbs:
 
     def __new__(cls, db: DB) -> Self: ...
     def try_enqueue(
-        self, verb: str, key: str, value: _Given, bucket: str, backend: str, receipt: bool
+        self, verb: str, key: str, value: Storable, bucket: str, backend: str, receipt: bool
     ) -> bool | None: ...
     def enqueue(
         self,
@@ -578,17 +577,17 @@ class AsyncVerbs:
         future: Future[Any],
         verb: str,
         key: str,
-        value: _Given,
+        value: Storable,
         bucket: str,
         backend: str,
         receipt: bool,
     ) -> int: ...
     def write_message(
-        self, post: Post, future: Future[Any], key: str, value: _Given, bucket: str, backend: str
+        self, post: Post, future: Future[Any], key: str, value: Storable, bucket: str, backend: str
     ) -> int: ...
     def read_message(self, post: Post, future: Future[Any], key: str, bucket: str, backend: str) -> int: ...
     def update_message(
-        self, post: Post, future: Future[Any], key: str, value: _Given, bucket: str, backend: str
+        self, post: Post, future: Future[Any], key: str, value: Storable, bucket: str, backend: str
     ) -> int: ...
     def delete_message(self, post: Post, future: Future[Any], key: str, bucket: str, backend: str) -> int: ...
     def logs_debug(self) -> bool: ...
@@ -596,7 +595,7 @@ class AsyncVerbs:
     def log_error(self, text: str, backend: str) -> None: ...
     @staticmethod
     def gather_messages(
-        items: Mapping[str, _Given] | Iterable[tuple[str, _Given]], bucket: str
+        items: Mapping[str, Storable] | Iterable[tuple[str, Storable]], bucket: str
     ) -> Gathering: ...
     @staticmethod
     def gather_keys(keys: Iterable[str], bucket: str) -> Gathering: ...

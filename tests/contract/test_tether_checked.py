@@ -26,6 +26,10 @@ async def async_numbers() -> AsyncIterator[dict[str, Any]]:
     yield {"value": "1"}
 
 
+def message(_: object) -> dict[str, Any]:
+    return {"value": "1"}
+
+
 @pytest.fixture(params=[DB, AsyncDB], ids=["DB", "AsyncDB"])
 def db(request: pytest.FixtureRequest, path: Path) -> Iterator[Any]:
     """A handle of either kind."""
@@ -37,17 +41,20 @@ def db(request: pytest.FixtureRequest, path: Path) -> Iterator[Any]:
         asyncio.run(made.stop())
 
 
+NEVER_RETURN: list[tuple[Any, str]] = [
+    (numbers, f"{YIELDS} 'numbers' yields."),
+    (async_numbers, f"{YIELDS} 'async_numbers' yields."),
+    (functools.partial(numbers), f"{YIELDS} "),
+    (int, f"{NO_FUNCTION} the class 'int'. Decorate a method of it."),
+    (classmethod(message), f"{NO_FUNCTION} classmethod. Write @classmethod above @db.tether."),
+    (property(message), f"{NO_FUNCTION} property. Write @property above @db.tether."),
+]
+
+
 @pytest.mark.parametrize("bare", [True, False], ids=["bare", "called"])
 @pytest.mark.parametrize(
     ("function", "said"),
-    [
-        (numbers, f"{YIELDS} 'numbers' yields."),
-        (async_numbers, f"{YIELDS} 'async_numbers' yields."),
-        (functools.partial(numbers), f"{YIELDS} "),
-        (int, f"{NO_FUNCTION} the class 'int'. Decorate a method of it."),
-        (classmethod(lambda cls: {}), f"{NO_FUNCTION} classmethod. Write @classmethod above @db.tether."),
-        (property(lambda self: {}), f"{NO_FUNCTION} property. Write @property above @db.tether."),
-    ],
+    NEVER_RETURN,
     ids=["generator", "async generator", "partial", "class", "classmethod", "property"],
 )
 def test_what_can_return_no_message_is_refused(db: Any, function: Any, said: str, bare: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, assert_type
@@ -14,7 +15,9 @@ from TetherDB.types import (
     LocalConfig,
     MessagesPage,
     QueueBatchConfig,
+    Returned,
     Stats,
+    Storable,
     Value,
 )
 
@@ -73,6 +76,12 @@ assert_type(db.delete_message("k"), bool)
 assert_type(db.write_messages({"a": {"n": 1}, "b": {"n": 2}}), int)
 assert_type(db.write_messages([("a", "1"), ("b", "2")]), int)
 assert_type(db.write_messages((str(n), {"n": n}) for n in range(3)), int)
+# A TypedDict is a dict.
+assert_type(db.write_message("k", local), bool)
+assert_type(db.write_messages({"a": local}), int)
+anything: Storable = local
+assert_type(db.update_message("k", anything), bool)
+assert_type(db.write_message("k", OrderedDict(n=1)), bool)
 assert_type(db.read_messages(["a", "b"]), dict[str, Value])
 assert_type(db.delete_messages({"a", "b"}), int)
 assert_type(db.list_messages(), MessagesPage)
@@ -122,7 +131,7 @@ class Users:
         return {"key": name, "value": name}
 
     @db.tether("users")
-    def rename(self, name: str, to: str = "") -> Mapping[str, str]:
+    def rename(self, name: str, to: str = "") -> Returned:
         return {"key": name, "value": to}
 
     @db.tether("users")

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import typing
+from itertools import pairwise
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -99,6 +100,30 @@ def test_the_types_of_the_configuration_are_those_of_the_schema(path: str, secti
         assert fits(f"{path}.{key}".lstrip("."), about, hints[key]), key
 
 
+def documentation(section: str) -> dict[str, str]:
+    """What an editor shows of the keys of a class: the texts that stand behind them."""
+    tree = ast.parse(Path(types.__file__).read_text(encoding="utf-8"))
+    (node,) = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == section]
+    texts: dict[str, str] = {}
+    for key, text in pairwise(node.body):
+        if isinstance(key, ast.AnnAssign) and isinstance(key.target, ast.Name) and isinstance(text, ast.Expr):
+            texts[key.target.id] = ast.literal_eval(text.value)
+    return texts
+
+
+@pytest.mark.parametrize(("path", "section"), SECTIONS, ids=[path or "all" for path, _ in SECTIONS])
+def test_editors_show_of_a_key_what_the_schema_says(path: str, section: type) -> None:
+    schema = keys_of(path)["properties"]
+    # It is no name, and has no place for a text.
+    schema.pop("$schema", None)
+    assert documentation(section.__name__) == {key: about["description"] for key, about in schema.items()}
+
+
+@pytest.mark.parametrize("kind", [types.MessagesPage, types.KeysPage, types.Stats])
+def test_editors_show_what_each_part_of_a_result_is(kind: type) -> None:
+    assert documentation(kind.__name__).keys() == typing.get_type_hints(kind).keys()
+
+
 PATHS = {
     "local.filepath",
     "etcd.ca_cert_file",
@@ -137,9 +162,12 @@ def test_all_public_types_are_in_all() -> None:
     public = {
         name for name, value in vars(types).items() if getattr(value, "__module__", "") == types.__name__
     }
-    assert {name for name in public if not name.startswith("_")} | {"FailedMessage", "Value"} == set(
-        types.__all__
-    )
+    assert {name for name in public if not name.startswith("_")} | {
+        "FailedMessage",
+        "Returned",
+        "Storable",
+        "Value",
+    } == set(types.__all__)
 
 
 def test_importing_the_package_imports_no_types() -> None:

@@ -5,6 +5,9 @@ See test_type_checkers.py, which compares. The checks of the project leave this 
 
 from __future__ import annotations
 
+from collections import UserDict
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from TetherDB import DB
@@ -25,6 +28,10 @@ DB(on_error=lambda key: None)  # refused
 db = DB()
 db.write_message("k", ["v"])  # refused
 db.write_message(1, "v")  # refused
+read_only: MappingProxyType[str, int] = MappingProxyType({"n": 1})
+db.write_message("k", read_only)  # refused
+db.update_message("k", UserDict({"n": 1}))  # refused
+db.write_messages({"k": read_only})  # refused
 db.write_message("k", "v", "b", "local", True, False)  # refused
 db.write_messages({"k": 1})  # refused
 db.read_messages(["a", 1])  # refused
@@ -47,6 +54,11 @@ def gives_a_list(name: str) -> list[str]:
 @db.tether("users")  # refused
 def gives_a_text(name: str) -> str:
     return name
+
+
+@db.tether("users")  # refused
+def gives_a_mapping(name: str) -> Mapping[str, str]:
+    return {"value": name}
 
 
 @db.tether(key="k")  # refused
