@@ -31,8 +31,13 @@ def tetherdb_config() -> Mapping[str, Any]:
 @pytest.fixture
 def tetherdb(tmp_path: Path, tetherdb_config: Mapping[str, Any]) -> Iterator[DB]:
     """A ``DB`` on the fresh file ``tmp_path / "tetherdb"``; messages that it cannot deliver fail the test."""
-    from TetherDB import DB, DeliveryError, FlushTimeout
+    from TetherDB import DB, DeliveryError, FlushTimeout, TetherDBError
 
+    returned = cast("object", tetherdb_config)
+    if not isinstance(returned, Mapping):
+        kind = type(returned).__name__
+        text = f"The fixture tetherdb_config must return a mapping, got {kind}. Return {{}} for the defaults."
+        pytest.fail(text, pytrace=False)
     # Nobody needs what a test wrote after a power loss, and nobody wants to wait for its batches.
     config: dict[str, Any] = {
         "local": {"filepath": str(tmp_path / "tetherdb"), "synchronous": "off"},
@@ -46,7 +51,12 @@ def tetherdb(tmp_path: Path, tetherdb_config: Mapping[str, Any]) -> Iterator[DB]
         known = config.get(key)
         both = isinstance(known, dict) and isinstance(given, Mapping)
         config[key] = {**cast("Any", known), **cast("Any", given)} if both else given
-    db = DB(config)
+    try:
+        db = DB(config)
+    except (TetherDBError, TypeError, ValueError) as error:
+        # One text, and not a traceback of this plugin.
+        wrong = f"The fixture tetherdb_config is wrong: {type(error).__name__}: {error}"
+        pytest.fail(wrong, pytrace=False)
     yield db
     # For the fixture, the end of the test is what the end of the program is for a handle.
     patience = config["queue_batch"].get("exit_timeout", _EXIT_TIMEOUT)

@@ -269,16 +269,30 @@ def test_what_the_config_names_replaces_the_rest_stays(run: Callable[..., pytest
     result.assert_outcomes(passed=1)
 
 
-def test_a_wrong_config_is_an_error_that_names_the_key(run: Callable[..., pytest.RunResult]) -> None:
-    result = run("""
+WRONG_CONFIGS = {
+    '{"queue_batch": {"sise": 1}}': "is wrong: ConfigError: queue_batch.sise: unknown key. Did you mean*",
+    '{"local": 5}': "is wrong: ConfigError: local: expected an object, got an integer.*",
+    "{1: {}}": "is wrong: TypeError: config: keys must be str, got int 1.",
+    "None": "must return a mapping, got NoneType. Return {} for the defaults.",
+    '"shop.json"': "must return a mapping, got str. Return {} for the defaults.",
+}
+
+
+@pytest.mark.parametrize("config", WRONG_CONFIGS)
+def test_a_wrong_config_is_one_text_without_a_traceback(
+    run: Callable[..., pytest.RunResult], config: str
+) -> None:
+    result = run(f"""
         import pytest
 
-        @pytest.mark.parametrize("tetherdb_config", [{"queue_batch": {"sise": 1}}])
+        @pytest.mark.parametrize("tetherdb_config", [{config}])
         def test_wrong(tetherdb):
             pass
         """)
     result.assert_outcomes(errors=1)
-    result.stdout.fnmatch_lines(["*ConfigError: queue_batch.sise: unknown key. Did you mean*"])
+    result.stdout.fnmatch_lines([f"The fixture tetherdb_config {WRONG_CONFIGS[config]}"])
+    result.stdout.no_fnmatch_line("*pytest_tetherdb/*")
+    result.stdout.no_fnmatch_line("*Traceback*")
 
 
 def test_a_run_that_does_not_use_it_imports_nothing_of_tetherdb(run: Callable[..., pytest.RunResult]) -> None:
