@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, cast
 
 try:
     from opentelemetry import metrics
@@ -65,11 +65,20 @@ def instrument(db: DB | _Wrapper, *, meter_provider: metrics.MeterProvider | Non
     """
     handle = getattr(db, "_db", db)
     if not isinstance(handle, DB):
-        raise TypeError(f"Expected a DB or an AsyncDB, got {type(db).__name__}.")
+        raise TypeError(f"db must be a DB or an AsyncDB, got {_kind(db)}.")
+    if meter_provider is not None and not isinstance(cast("object", meter_provider), metrics.MeterProvider):
+        raise TypeError(
+            f"meter_provider must be a MeterProvider, got {_kind(meter_provider)}. Pass one of "
+            "opentelemetry.sdk.metrics, or leave it out for the global one."
+        )
     with _lock:
         handles = _handles_of(meter_provider)
         if not any(known.is_of(handle) for known in handles):
             handles.append(_Handle(handle))
+
+
+def _kind(value: object) -> str:
+    return f"the class {value.__name__}" if isinstance(value, type) else type(value).__name__
 
 
 def _handles_of(given: metrics.MeterProvider | None) -> list[_Handle]:

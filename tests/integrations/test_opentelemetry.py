@@ -252,10 +252,43 @@ def test_a_handle_around_a_db_is_taken(open_db: Callable[..., DB], telemetry: Te
     assert telemetry.values()["delivered"] == 1
 
 
-@pytest.mark.parametrize("wrong", [None, "localdb", DB], ids=str)
-def test_anything_else_is_a_type_error(wrong: Any) -> None:
-    with pytest.raises(TypeError, match="Expected a DB or an AsyncDB, got"):
+@pytest.mark.parametrize(
+    ("wrong", "kind"), [(None, "NoneType"), ("localdb", "str"), (5, "int"), (DB, "the class DB")], ids=str
+)
+def test_anything_else_is_a_type_error(wrong: Any, kind: str) -> None:
+    with pytest.raises(TypeError) as caught:
         instrument(wrong)
+    assert str(caught.value) == f"db must be a DB or an AsyncDB, got {kind}."
+
+
+@pytest.mark.parametrize("name", ["number", "class", "meter"])
+def test_a_provider_of_another_type_is_a_type_error(
+    open_db: Callable[..., DB], telemetry: Telemetry, name: str
+) -> None:
+    wrong, kind = {
+        "number": (5, "int"),
+        "class": (MeterProvider, "the class MeterProvider"),
+        "meter": (telemetry.provider.get_meter("m"), "Meter"),
+    }[name]
+    given: Any = wrong
+    with pytest.raises(TypeError) as caught:
+        instrument(open_db(), meter_provider=given)
+    assert str(caught.value) == (
+        f"meter_provider must be a MeterProvider, got {kind}. Pass one of opentelemetry.sdk.metrics, or "
+        "leave it out for the global one."
+    )
+
+
+def test_a_stopped_handle_is_taken_since_it_opens_again(
+    open_db: Callable[..., DB], telemetry: Telemetry
+) -> None:
+    db = open_db()
+    db.stop()
+    instrument(db, meter_provider=telemetry.provider)
+    assert telemetry.values()["accepted"] == 0
+    db.write_queue_message("k", "v")
+    db.flush()
+    assert telemetry.values()["delivered"] == 1
 
 
 GLOBAL = """
