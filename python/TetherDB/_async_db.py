@@ -78,7 +78,7 @@ class AsyncDB:
             return await self._calls.write(key, value, bucket, backend)
         if queue is not True:
             refused = TypeError(f"queue must be a bool, got {type(queue).__name__}. Write True or False.")
-            return self._verbs.settle("write_message", refused, False)
+            return self._verbs.settle("write_message", backend, refused, False, bucket, key)
         accepted = await self._calls.queue("write_message", key, value, bucket, backend, False)
         return cast("bool", accepted)
 
@@ -153,7 +153,7 @@ class AsyncDB:
         try:
             gathering = await self._calls.gather(self._verbs.gather_messages(items, bucket))
         except Exception as error:
-            return self._verbs.settle("write_messages", error, 0)
+            return self._verbs.settle("write_messages", backend, error, 0)
         count: int = await self._calls.wait(self._verbs.write_messages, gathering, backend)
         return count
 
@@ -165,7 +165,7 @@ class AsyncDB:
         try:
             gathering = await self._calls.gather(self._verbs.gather_keys(keys, bucket))
         except Exception as error:
-            return self._verbs.settle("read_messages", error, found)
+            return self._verbs.settle("read_messages", backend, error, found)
         await self._calls.fill(found, await self._calls.wait(self._verbs.read_messages, gathering, backend))
         return found
 
@@ -174,7 +174,7 @@ class AsyncDB:
         try:
             gathering = await self._calls.gather(self._verbs.gather_keys(keys, bucket))
         except Exception as error:
-            return self._verbs.settle("delete_messages", error, 0)
+            return self._verbs.settle("delete_messages", backend, error, 0)
         count: int = await self._calls.wait(self._verbs.delete_messages, gathering, backend)
         return count
 
@@ -216,7 +216,7 @@ class AsyncDB:
         try:
             self._verbs.check_iter(bucket, backend, page_size)
         except Exception as error:
-            return self._verbs.settle("iter_messages", error, NoMessages())
+            return self._verbs.settle("iter_messages", backend, error, NoMessages())
         return MessageIterator(self._calls, bucket, backend, page_size)
 
     async def ping(self, backend: str = "local") -> float:

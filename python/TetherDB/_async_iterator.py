@@ -41,7 +41,7 @@ class MessageIterator:
         try:
             entry = await self._next()
         except Exception as error:
-            entry = self._calls.verbs.settle("iter_messages", error, None)
+            entry = self._calls.verbs.settle("iter_messages", self._backend, error, None)
             self._exhausted = True
         finally:
             self._busy = False

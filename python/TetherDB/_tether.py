@@ -34,11 +34,12 @@ def tether(
     name: str = getattr(function, "__name__", repr(function))
     is_async = inspect.iscoroutinefunction(function)
 
-    def message(result: object, log_error: Callable[[str, str], None]) -> tuple[str, Any] | None:
+    def message(result: object, log_error: Callable[[str, str, str | None], None]) -> tuple[str, Any] | None:
         try:
             given, value = _open_envelope(result, name, key)
         except _Invalid as fault:
-            log_error(str(fault), backend)
+            known = _key_of(result) or key
+            log_error(str(fault), backend, f"{bucket}:{known}" if bucket and known else known)
             return None
         return given or db._new_key(), value
 
@@ -92,6 +93,13 @@ def _check(function: Any) -> None:
 def _is_envelope(result: dict[Any, Any]) -> bool:
     """Whether a returned dict is ``{"key": optional, "value": str or dict}`` and nothing else."""
     return isinstance(result.get("value"), (str, dict)) and result.keys() <= {"key", "value"}
+
+
+def _key_of(result: object) -> str | None:
+    """The key in what cannot be stored, if there is one."""
+    returned: dict[Any, Any] = cast("Any", result) if isinstance(result, dict) else {}
+    key: object = returned.get("key")
+    return key if isinstance(key, str) else None
 
 
 def _open_envelope(result: object, name: str, key: str | None) -> tuple[str | None, Any]:

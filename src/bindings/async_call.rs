@@ -8,6 +8,7 @@ use pyo3::BoundObject;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyInt};
 
+use super::about::{About, Known};
 use super::arguments::{self, Given};
 use super::async_verbs::AsyncVerbs;
 use super::calls::Calls;
@@ -25,6 +26,7 @@ pub(super) struct Caller<'a, 'py> {
     post: &'a Bound<'py, Post>,
     future: &'a Bound<'py, PyAny>,
     verb: &'static str,
+    about: About<'a, 'py>,
 }
 
 impl<'a, 'py> Caller<'a, 'py> {
@@ -33,7 +35,17 @@ impl<'a, 'py> Caller<'a, 'py> {
         future: &'a Bound<'py, PyAny>,
         verb: &'static str,
     ) -> Self {
-        Self { post, future, verb }
+        Self {
+            post,
+            future,
+            verb,
+            about: About::default(),
+        }
+    }
+
+    /// What the call is about.
+    pub(super) fn about(self, about: About<'a, 'py>) -> Self {
+        Self { about, ..self }
     }
 }
 
@@ -67,12 +79,13 @@ impl AsyncVerbs {
         let (work, open) = match prepared {
             Ok(prepared) => prepared,
             Err(error) => {
-                let value = settle(db, verb, Err(error), fallback)?;
+                let value = settle(db, verb, caller.about.known(), Err(error), fallback)?;
                 caller.future.run_method("set_result", (value,))?;
                 return Ok(0);
             }
         };
         let channel = Arc::clone(&open.channel);
+        let known = caller.about.known_for_log(&open);
         let (number, cancel, reply) =
             caller
                 .post
@@ -80,7 +93,7 @@ impl AsyncVerbs {
                 .expect(db, channel, verb, caller.future, move |db, found| {
                     let py = db.py();
                     let found = outcome(py, found).and_then(|found| give(py, found));
-                    settle(db, verb, found, fallback)
+                    settle(db, verb, known, found, fallback)
                 });
         let store = &open.store;
         py.detach(|| work(store, cancel, reply));
@@ -91,7 +104,7 @@ impl AsyncVerbs {
         &self,
         caller: &Caller<'_, '_>,
         fallback: Fallback,
-        backend: Given<'_>,
+        backend: &Given<'_>,
         prepare: impl FnOnce() -> PyResult<Change>,
         give: impl FnOnce(usize) -> T + Send + 'static,
     ) -> PyResult<u64>
@@ -102,7 +115,7 @@ impl AsyncVerbs {
             caller,
             fallback,
             |_| {
-                let name = arguments::backend(&backend)?;
+                let name = arguments::backend(backend)?;
                 let change = prepare()?;
                 Ok(move |store: &Arc<Store>, cancel, reply| {
                     store.change_later(name, change, cancel, reply);
@@ -117,12 +130,15 @@ impl AsyncVerbs {
 pub(super) fn settle(
     db: &Bound<'_, DB>,
     verb: &str,
+    known: Known,
     outcome: PyResult<Py<PyAny>>,
     fallback: Fallback,
 ) -> PyResult<Py<PyAny>> {
     let py = db.py();
     match (outcome, fallback) {
-        (Err(error), Some(fallback)) => db.get().settle_soon(py, verb, error, || fallback(py)),
+        (Err(error), Some(fallback)) => db
+            .get()
+            .settle_soon(py, verb, known, error, || fallback(py)),
         (outcome, _) => outcome,
     }
 }

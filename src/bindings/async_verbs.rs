@@ -9,6 +9,7 @@ use std::sync::Arc;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::about::{About, Known};
 use super::arguments::{self, Given};
 use super::async_call::{Caller, FALSE, NONE, RAISES, ZERO, errand, nothing, settle, to_python};
 use super::db::{DB, Optional, Tether, accounts};
@@ -63,7 +64,10 @@ impl AsyncVerbs {
         match queue() {
             Ok(None) => Ok(None),
             Ok(Some(accepted)) => to_python(py, accepted).map(Some),
-            Err(error) => settle(db, verb, Err(error), FALSE).map(Some),
+            Err(error) => {
+                let known = About::message(&bucket, key, &backend).known();
+                settle(db, verb, known, Err(error), FALSE).map(Some)
+            }
         }
     }
 
@@ -82,7 +86,7 @@ impl AsyncVerbs {
     ) -> PyResult<u64> {
         let verbs = ["write_message", "write_queue_message"];
         let verb = verbs[usize::from(verb != verbs[0])];
-        let caller = Caller::new(post, future, verb);
+        let caller = Caller::new(post, future, verb).about(About::message(&bucket, key, &backend));
         let inner = receipt.then(queue::Receipt::default);
         let theirs = inner.clone();
         self.begin(
@@ -111,12 +115,13 @@ impl AsyncVerbs {
         bucket: Given<'_>,
         backend: Given<'_>,
     ) -> PyResult<u64> {
-        let caller = Caller::new(post, future, "write_message");
+        let caller = Caller::new(post, future, "write_message")
+            .about(About::message(&bucket, key, &backend));
         let prepare = || {
             let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
             Ok(Change::Write(vec![message]))
         };
-        self.change(&caller, FALSE, backend, prepare, |_| true)
+        self.change(&caller, FALSE, &backend, prepare, |_| true)
     }
 
     fn read_message(
@@ -127,7 +132,8 @@ impl AsyncVerbs {
         bucket: Given<'_>,
         backend: Given<'_>,
     ) -> PyResult<u64> {
-        let caller = Caller::new(post, future, "read_message");
+        let caller =
+            Caller::new(post, future, "read_message").about(About::message(&bucket, key, &backend));
         self.begin(
             &caller,
             NONE,
@@ -154,12 +160,13 @@ impl AsyncVerbs {
         bucket: Given<'_>,
         backend: Given<'_>,
     ) -> PyResult<u64> {
-        let caller = Caller::new(post, future, "update_message");
+        let caller = Caller::new(post, future, "update_message")
+            .about(About::message(&bucket, key, &backend));
         let prepare = || {
             let message = arguments::message(arguments::bucket(&bucket)?, key, value)?;
             Ok(Change::Update(message))
         };
-        self.change(&caller, FALSE, backend, prepare, |existed| existed > 0)
+        self.change(&caller, FALSE, &backend, prepare, |existed| existed > 0)
     }
 
     fn delete_message(
@@ -170,12 +177,13 @@ impl AsyncVerbs {
         bucket: Given<'_>,
         backend: Given<'_>,
     ) -> PyResult<u64> {
-        let caller = Caller::new(post, future, "delete_message");
+        let caller = Caller::new(post, future, "delete_message")
+            .about(About::message(&bucket, key, &backend));
         let prepare = || {
             let key = stored_key(arguments::bucket(&bucket)?, arguments::key(key)?);
             Ok(Change::Delete(vec![key]))
         };
-        self.change(&caller, FALSE, backend, prepare, |existed| existed > 0)
+        self.change(&caller, FALSE, &backend, prepare, |existed| existed > 0)
     }
 
     /// Whether verbs cause lines that shall be out when they return.
@@ -194,11 +202,17 @@ impl AsyncVerbs {
     }
 
     /// One ERROR line on behalf of `tether`.
-    fn log_error(&self, py: Python<'_>, text: &str, backend: &str) -> PyResult<()> {
+    fn log_error(
+        &self,
+        py: Python<'_>,
+        text: &str,
+        backend: &str,
+        key: Option<String>,
+    ) -> PyResult<()> {
         let backend = BackendName::parse(backend).ok();
-        let line = LogLine::new(Level::Error, text);
+        let line = Known { backend, key }.mark(LogLine::new(Level::Error, text));
         let open = self.db.bind(py).get().open(py)?;
-        open.channel.log_soon(py, LogLine { backend, ..line });
+        open.channel.log_soon(py, line);
         Ok(())
     }
 
@@ -220,15 +234,26 @@ impl AsyncVerbs {
     }
 
     /// Raises, or logs and gives `fallback`, as `errors` says.
+    #[pyo3(signature = (verb, backend, error, fallback, bucket=Given::Missing, key=None),
+           text_signature = "($self, verb, backend, error, fallback, bucket='', key=None)")]
     fn settle<'py>(
         &self,
         verb: &str,
+        backend: Given<'py>,
         error: Bound<'py, PyAny>,
         fallback: Bound<'py, PyAny>,
+        bucket: Given<'py>,
+        key: Optional<'_, 'py>,
     ) -> PyResult<Py<PyAny>> {
         let py = error.py();
         let db = self.db.bind(py).get();
-        db.settle_soon(py, verb, PyErr::from_value(error), || fallback.unbind())
+        let about = match key {
+            Some(key) => About::message(&bucket, key, &backend),
+            None => About::backend(&backend),
+        };
+        let known = about.known();
+        let error = PyErr::from_value(error);
+        db.settle_soon(py, verb, known, error, || fallback.unbind())
     }
 
     fn write_messages(
@@ -238,9 +263,9 @@ impl AsyncVerbs {
         gathered: &Bound<'_, Gathering>,
         backend: Given<'_>,
     ) -> PyResult<u64> {
-        let caller = Caller::new(post, future, "write_messages");
+        let caller = Caller::new(post, future, "write_messages").about(About::backend(&backend));
         let prepare = || Ok(Change::Write(gathered.get().messages()));
-        self.change(&caller, ZERO, backend, prepare, |count| count)
+        self.change(&caller, ZERO, &backend, prepare, |count| count)
     }
 
     fn delete_messages(
@@ -250,9 +275,9 @@ impl AsyncVerbs {
         gathered: &Bound<'_, Gathering>,
         backend: Given<'_>,
     ) -> PyResult<u64> {
-        let caller = Caller::new(post, future, "delete_messages");
+        let caller = Caller::new(post, future, "delete_messages").about(About::backend(&backend));
         let prepare = || Ok(Change::Delete(gathered.get().keys()));
-        self.change(&caller, ZERO, backend, prepare, |count| count)
+        self.change(&caller, ZERO, &backend, prepare, |count| count)
     }
 
     fn read_messages(
@@ -262,7 +287,7 @@ impl AsyncVerbs {
         gathered: &Bound<'_, Gathering>,
         backend: Given<'_>,
     ) -> PyResult<u64> {
-        let caller = Caller::new(post, future, "read_messages");
+        let caller = Caller::new(post, future, "read_messages").about(About::backend(&backend));
         let bucket = gathered.get().bucket();
         let cut = if bucket.is_empty() {
             0
@@ -300,7 +325,7 @@ impl AsyncVerbs {
             "texts" => "list_messages",
             _ => "iter_messages",
         };
-        let caller = Caller::new(post, future, verb);
+        let caller = Caller::new(post, future, verb).about(About::backend(&backend));
         // An iterator looks at what failed itself.
         let fallback = if verb == "iter_messages" {
             RAISES

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyList, PyString};
 
+use super::about::{About, Known};
 use super::arguments::Given;
 use super::calls::{self, Calls};
 use super::handle::Open;
@@ -101,7 +102,13 @@ impl DB {
             }
             Ok(true)
         };
-        self.settle(py, "write_message", write(), || false)
+        self.settle(
+            py,
+            "write_message",
+            About::message(&bucket, key, &backend),
+            write(),
+            || false,
+        )
     }
 
     #[doc = include_str!("doc/write_queue_message.txt")]
@@ -127,7 +134,13 @@ impl DB {
             self.enqueue(py, name, message, Some(inner.clone()))?;
             Ok(Bound::new(py, Receipt::new(inner))?.into_any())
         };
-        self.settle(py, "write_queue_message", write(), || truth(py, false))
+        self.settle(
+            py,
+            "write_queue_message",
+            About::message(&bucket, key, &backend),
+            write(),
+            || truth(py, false),
+        )
     }
 
     #[doc = include_str!("doc/read_message.txt")]
@@ -152,7 +165,13 @@ impl DB {
                 None => Ok(fallback()),
             }
         };
-        self.settle(py, "read_message", read(), fallback)
+        self.settle(
+            py,
+            "read_message",
+            About::message(&bucket, key, &backend),
+            read(),
+            fallback,
+        )
     }
 
     #[doc = include_str!("doc/update_message.txt")]
@@ -173,7 +192,13 @@ impl DB {
                 store.update(name, message.clone(), interrupt)
             })
         };
-        self.settle(py, "update_message", update(), || false)
+        self.settle(
+            py,
+            "update_message",
+            About::message(&bucket, key, &backend),
+            update(),
+            || false,
+        )
     }
 
     #[doc = include_str!("doc/delete_message.txt")]
@@ -195,7 +220,13 @@ impl DB {
             })?;
             Ok(count > 0)
         };
-        self.settle(py, "delete_message", delete(), || false)
+        self.settle(
+            py,
+            "delete_message",
+            About::message(&bucket, key, &backend),
+            delete(),
+            || false,
+        )
     }
 
     #[doc = include_str!("doc/write_messages.txt")]
@@ -217,7 +248,13 @@ impl DB {
                 store.write_many(name, messages.clone(), interrupt)
             })
         };
-        self.settle(py, "write_messages", write(), || 0)
+        self.settle(
+            py,
+            "write_messages",
+            About::backend(&backend),
+            write(),
+            || 0,
+        )
     }
 
     #[doc = include_str!("doc/read_messages.txt")]
@@ -253,7 +290,13 @@ impl DB {
             }
             Ok(messages)
         };
-        self.settle(py, "read_messages", read(), || PyDict::new(py))
+        self.settle(
+            py,
+            "read_messages",
+            About::backend(&backend),
+            read(),
+            || PyDict::new(py),
+        )
     }
 
     #[doc = include_str!("doc/delete_messages.txt")]
@@ -273,7 +316,13 @@ impl DB {
                 store.delete(name, stored.clone(), interrupt)
             })
         };
-        self.settle(py, "delete_messages", delete(), || 0)
+        self.settle(
+            py,
+            "delete_messages",
+            About::backend(&backend),
+            delete(),
+            || 0,
+        )
     }
 
     #[doc = include_str!("doc/list_messages.txt")]
@@ -293,7 +342,13 @@ impl DB {
             page_of(py, "messages", texts, listing.next_marker.as_deref())
         };
         let empty = || page_of(py, "messages", std::iter::empty(), None);
-        self.settle(py, "list_messages", list().map(Ok), empty)?
+        self.settle(
+            py,
+            "list_messages",
+            About::backend(&backend),
+            list().map(Ok),
+            empty,
+        )?
     }
 
     #[doc = include_str!("doc/list_keys.txt")]
@@ -313,7 +368,13 @@ impl DB {
             page_of(py, "keys", keys, listing.next_marker.as_deref())
         };
         let empty = || page_of(py, "keys", std::iter::empty(), None);
-        self.settle(py, "list_keys", list().map(Ok), empty)?
+        self.settle(
+            py,
+            "list_keys",
+            About::backend(&backend),
+            list().map(Ok),
+            empty,
+        )?
     }
 
     #[doc = include_str!("doc/iter_messages.txt")]
@@ -342,7 +403,13 @@ impl DB {
             ))
         };
         let nothing = || MessageIterator::empty(slf.clone().unbind());
-        slf.get().settle(py, "iter_messages", begin(), nothing)
+        slf.get().settle(
+            py,
+            "iter_messages",
+            About::backend(&backend),
+            begin(),
+            nothing,
+        )
     }
 
     #[doc = include_str!("doc/ping.txt")]
@@ -405,7 +472,9 @@ impl DB {
             })?;
             Self::handed_back(py, &failed)
         };
-        self.settle(py, "failed_messages", list(), || PyList::empty(py))
+        self.settle(py, "failed_messages", About::default(), list(), || {
+            PyList::empty(py)
+        })
     }
 
     #[doc = include_str!("doc/retry_failed.txt")]
@@ -415,7 +484,7 @@ impl DB {
             let name = Self::some_backend(backend)?;
             self.run(py, |store, interrupt| store.retry_failed(name, interrupt))
         };
-        self.settle(py, "retry_failed", retry(), || 0)
+        self.settle(py, "retry_failed", About::default(), retry(), || 0)
     }
 
     #[doc = include_str!("doc/drop_failed.txt")]
@@ -425,13 +494,13 @@ impl DB {
             let name = Self::some_backend(backend)?;
             self.run(py, |store, interrupt| store.drop_failed(name, interrupt))
         };
-        self.settle(py, "drop_failed", drop(), || 0)
+        self.settle(py, "drop_failed", About::default(), drop(), || 0)
     }
 
     #[doc = include_str!("doc/start.txt")]
     fn start(&self, py: Python<'_>) -> PyResult<()> {
         let start = self.run(py, |store, interrupt| store.start(interrupt));
-        self.settle(py, "start", start, || ())
+        self.settle(py, "start", About::default(), start, || ())
     }
 
     #[doc = include_str!("doc/stop.txt")]
@@ -481,10 +550,16 @@ impl DB {
     }
 
     /// Logs one ERROR line on behalf of `tether`.
-    fn _log_error(&self, py: Python<'_>, text: &str, backend: &str) -> PyResult<()> {
+    #[pyo3(signature = (text, backend, key))]
+    fn _log_error(
+        &self,
+        py: Python<'_>,
+        text: &str,
+        backend: &str,
+        key: Option<String>,
+    ) -> PyResult<()> {
         let backend = BackendName::parse(backend).ok();
-        let line = LogLine::new(Level::Error, text);
-        let line = LogLine { backend, ..line };
+        let line = Known { backend, key }.mark(LogLine::new(Level::Error, text));
         self.open(py)?.channel.log_now(py, &line)
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::arguments::type_name;
 use super::calls::{self, Calls};
 use super::{errors, gate, json, logging};
 use crate::config::Logging;
@@ -35,6 +36,12 @@ const LAST_CALLS: Duration = Duration::from_secs(5);
 
 type Call = Box<dyn FnOnce(Python<'_>) -> PyResult<()> + Send>;
 
+/// A call, and what is said of it if it raises: whose it is, and what it is about.
+struct Waiting {
+    whose: LogLine,
+    call: Call,
+}
+
 /// What one `DB` has to tell Python.
 pub(super) struct Channel {
     logging: Logging,
@@ -49,7 +56,7 @@ pub(super) struct Channel {
 struct State {
     lines: VecDeque<LogLine>,
     dropped: usize,
-    calls: VecDeque<Call>,
+    calls: VecDeque<Waiting>,
     notifier: bool,
     /// Who is logging a line, so that their order is kept and nobody waits for themselves.
     logging: Option<ThreadId>,
@@ -104,10 +111,10 @@ impl Channel {
         self.logging == Logging::Debug
     }
 
-    /// Has the notifier make a call into the user's code.
-    pub(super) fn call(self: &Arc<Self>, call: Call) {
+    /// Has the notifier make a call into the user's code. `whose`: the line that begins with its name.
+    pub(super) fn call(self: &Arc<Self>, whose: LogLine, call: Call) {
         let mut state = wait::lock(&self.state);
-        state.calls.push_back(call);
+        state.calls.push_back(Waiting { whose, call });
         self.wake(state);
     }
 
@@ -206,14 +213,15 @@ impl Channel {
                 self.changed.notify_all();
                 return;
             };
+            let Waiting { whose, call } = call;
             if let Err(error) = call(py)
                 && self.logging != Logging::None
             {
                 // What the user's code raises is logged and harms nothing.
-                let name = error.get_type(py).to_string();
+                let name = type_name(error.value(py));
                 let shown = error.value(py).shown().unwrap_or_default();
-                let text = format!("on_error raised {name}: {shown}");
-                if logging::log(py, &LogLine::new(Level::Error, text)).is_err() {
+                let text = format!("{} raised {name}: {shown}", whose.text);
+                if logging::log(py, &LogLine { text, ..whose }).is_err() {
                     calls::unraisable(py, error);
                 }
             }
@@ -350,7 +358,9 @@ impl Events for Sender {
             return;
         }
         let channel = Arc::downgrade(&self.0);
-        self.0.call(Box::new(move |py| {
+        let whose = LogLine::new(Level::Error, "on_error");
+        let whose = whose.on(failed.backend).of(failed.message.key());
+        let call = Box::new(move |py: Python<'_>| {
             let Some(channel) = channel.upgrade() else {
                 return Ok(());
             };
@@ -366,7 +376,8 @@ impl Events for Sender {
                 exception,
             ))?;
             Ok(())
-        }));
+        });
+        self.0.call(whose, call);
     }
 }
 

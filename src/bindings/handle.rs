@@ -7,6 +7,7 @@ use pyo3::exceptions::{PyException, PyRuntimeError};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
 
+use super::about::{About, Known};
 use super::arguments::{self, Given};
 use super::calls::Calls;
 use super::db::{DB, Optional};
@@ -88,6 +89,7 @@ impl DB {
         &self,
         py: Python<'_>,
         verb: &str,
+        about: About<'_, '_>,
         outcome: PyResult<T>,
         fallback: impl FnOnce() -> T,
     ) -> PyResult<T> {
@@ -102,7 +104,8 @@ impl DB {
         {
             return Err(error);
         }
-        open.channel.log_now(py, &failed(py, verb, &error)?)?;
+        let line = failed(py, verb, about.known(), &error)?;
+        open.channel.log_now(py, &line)?;
         Ok(fallback())
     }
 
@@ -111,6 +114,7 @@ impl DB {
         &self,
         py: Python<'_>,
         verb: &str,
+        known: Known,
         error: PyErr,
         fallback: impl FnOnce() -> T,
     ) -> PyResult<T> {
@@ -120,7 +124,7 @@ impl DB {
         {
             return Err(error);
         }
-        open.channel.log_soon(py, failed(py, verb, &error)?);
+        open.channel.log_soon(py, failed(py, verb, known, &error)?);
         Ok(fallback())
     }
 
@@ -283,13 +287,17 @@ impl DB {
 }
 
 /// The line of a verb that failed, where errors are only logged.
-fn failed(py: Python<'_>, verb: &str, error: &PyErr) -> PyResult<LogLine> {
+fn failed(py: Python<'_>, verb: &str, known: Known, error: &PyErr) -> PyResult<LogLine> {
     let error = error.value(py);
     let line = LogLine::new(Level::Error, format!("{verb} failed: {}", error.shown()?));
-    // Only a backend's error has one.
+    let line = known.mark(line);
+    // A backend's error has one, also where the call named none.
     let backend = error.some_attribute("backend")?;
     let backend = backend.and_then(|name| BackendName::parse(&name.extract::<String>().ok()?).ok());
-    Ok(LogLine { backend, ..line })
+    Ok(LogLine {
+        backend: line.backend.or(backend),
+        ..line
+    })
 }
 
 impl Drop for DB {

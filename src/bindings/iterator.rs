@@ -7,6 +7,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::gc::{PyTraverseError, PyVisit};
 use pyo3::prelude::*;
 
+use super::about::About;
 use super::db::DB;
 use super::{errors, json};
 use crate::message::BackendName;
@@ -138,11 +139,12 @@ impl MessageIterator {
         if self.raises {
             return self.next(py);
         }
-        self.db
-            .get()
-            .settle(py, "iter_messages", self.next(py), || {
-                wait::lock(&self.state).exhausted = true;
-                None
-            })
+        // Its errors are those of its backend, which say so themselves.
+        let about = About::default();
+        let db = self.db.get();
+        db.settle(py, "iter_messages", about, self.next(py), || {
+            wait::lock(&self.state).exhausted = true;
+            None
+        })
     }
 }

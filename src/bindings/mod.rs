@@ -7,6 +7,7 @@
     clippy::doc_link_with_quotes
 )]
 
+mod about;
 mod arguments;
 mod async_call;
 mod async_verbs;

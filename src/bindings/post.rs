@@ -238,7 +238,8 @@ impl Shared {
             }
             Signal::Notifier { channel, target } => {
                 let target = Arc::clone(target);
-                channel.call(Box::new(move |py| target.tell(py)));
+                let whose = LogLine::new(Level::Error, "Waking up an event loop");
+                channel.call(whose, Box::new(move |py| target.tell(py)));
             }
         }
     }
