@@ -94,6 +94,9 @@ const ELSEWHERE: [(&[&str], &str); 3] = [
     ),
 ];
 
+/// What is longer resembles nothing, and would take its time to be compared.
+const LONGEST: usize = 100;
+
 /// One key of the table.
 struct Known {
     section: String,
@@ -103,6 +106,9 @@ struct Known {
 
 /// What to do about `key`, which the section at `section` (empty: the top) does not have. `None`: nobody knows.
 pub(super) fn advice(section: &str, key: &str) -> Option<String> {
+    if key.len() > LONGEST {
+        return None;
+    }
     let all = known("", ROOT.keys);
     let plain = plain(key);
     if let Some(path) = dotted(section, &plain, &all) {
@@ -143,6 +149,9 @@ pub(super) fn advice(section: &str, key: &str) -> Option<String> {
 
 /// The one of `words` that was meant by `given`.
 pub(super) fn nearest_word<'a>(given: &str, words: &[&'a str]) -> Option<&'a str> {
+    if given.len() > LONGEST {
+        return None;
+    }
     let given = plain(given.trim());
     words
         .iter()
@@ -401,6 +410,10 @@ mod tests {
         for key in ["zzzzzzzzzz", "", "a.b", ".", "\u{130}"] {
             assert_eq!(advice("", key), None, "{key:?}");
         }
+        // At once, that is.
+        let endless = "local.".repeat(1_000_000);
+        assert_eq!(advice("", &endless), None);
+        assert_eq!(nearest_word(&endless, &["info"]), None);
     }
 
     #[test]

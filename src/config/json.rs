@@ -132,7 +132,10 @@ fn advice(what: &str, before: &str, rest: &str) -> &'static str {
     if what.starts_with("invalid number") || before.ends_with('0') && !word.is_empty() {
         return "A number has no leading zero. Permission bits are text, such as \"0600\".";
     }
-    if before.trim().is_empty() && !rest.starts_with(['{', '[', '"']) {
+    // YAML, TOML, INI and the like.
+    if before.trim().is_empty() && !rest.starts_with(['{', '[', '"'])
+        || before.trim() == "[" && !word.is_empty()
+    {
         return "A configuration file is one object: {...}.";
     }
     if what.starts_with("expected a key") {
@@ -157,102 +160,109 @@ fn advice(what: &str, before: &str, rest: &str) -> &'static str {
 mod tests {
     use super::*;
 
+    /// A text, and what is said of it.
+    const WRONG: &[(&str, &str)] = &[
+        (
+            "{'debug': true}",
+            "expected a key in double quotes at line 1 column 2. Write double quotes",
+        ),
+        (
+            "{\"errors\": 'log'}",
+            "expected a value at line 1 column 12. Write double quotes",
+        ),
+        (
+            "{\n  \"debug\": true,\n}",
+            "trailing comma at line 3 column 1. Leave out the comma",
+        ),
+        (
+            "{\n  // no\n  \"debug\": true}",
+            "expected a key in double quotes at line 2 column 3. JSON has no comments",
+        ),
+        (
+            "# no\n{}",
+            "expected a value at line 1 column 1. JSON has no comments",
+        ),
+        (
+            "{\"debug\": /* no */ true}",
+            "expected a value at line 1 column 11. JSON has no comments",
+        ),
+        (
+            "{\"debug\": True}",
+            "expected a value at line 1 column 11. In JSON it is true.",
+        ),
+        (
+            "{\"etcd\": None}",
+            "expected a value at line 1 column 10. In JSON it is null",
+        ),
+        (
+            "{debug: true}",
+            "expected a key in double quotes at line 1 column 2. Put the key into",
+        ),
+        (
+            "{\u{201c}debug\u{201d}: true}",
+            "expected a key in double quotes at line 1 column 2. Write plain double quotes",
+        ),
+        (
+            "{\"ü\": 1, \"debug\": ${DEBUG}}",
+            "expected a value at line 1 column 19. Put it into double quotes",
+        ),
+        (
+            "{\"debug\": true",
+            "the file ends in the middle of an object at line 1 column 14. Close what is open",
+        ),
+        (
+            "{\"debug\": true\n",
+            "the file ends in the middle of an object at line 1 column 15. Close what is open",
+        ),
+        (
+            "{\"debug\": true\n \"errors\": \"log\"}",
+            "expected `,` or `}` at line 2 column 2. Is a comma missing",
+        ),
+        (
+            "{\"debug\" = true}",
+            "expected `:` at line 1 column 10. Put a colon",
+        ),
+        (
+            "{\"etcd\": {\"timeout\": .5}}",
+            "expected a value at line 1 column 22. A number begins with a digit",
+        ),
+        (
+            "{\"debug\": truth}",
+            "expected a value at line 1 column 11. Put text",
+        ),
+        (
+            "{\"debug\": tru\n}",
+            "expected a value at line 1 column 11. Put text into double quotes",
+        ),
+        (
+            "{} {}",
+            "there is more text after the end of the object at line 1 column 4. Is",
+        ),
+        (
+            "{\"local\": {\"mode\": 0600}}",
+            "invalid number at line 1 column 21. A number has no leading zero",
+        ),
+        (
+            "{\"local\": {\"filepath\": \"C:\\Users\"}}",
+            "invalid escape at line 1 column 28. A backslash is written twice",
+        ),
+        (
+            "{\"local\": {\"filepath\": \"a\n\"}}",
+            "a line end, a tab or another control character in a string at line 1 column 26. Is",
+        ),
+        (
+            "[local]\nfilepath = 1",
+            "expected a value at line 1 column 2. A configuration file is one",
+        ),
+        (
+            "debug: true",
+            "expected a value at line 1 column 1. A configuration file is one",
+        ),
+    ];
+
     #[test]
     fn what_is_wrong_is_said_with_its_place_and_what_to_write() {
-        for (text, said) in [
-            (
-                "{'debug': true}",
-                "expected a key in double quotes at line 1 column 2. Write double quotes",
-            ),
-            (
-                "{\"errors\": 'log'}",
-                "expected a value at line 1 column 12. Write double quotes",
-            ),
-            (
-                "{\n  \"debug\": true,\n}",
-                "trailing comma at line 3 column 1. Leave out the comma",
-            ),
-            (
-                "{\n  // no\n  \"debug\": true}",
-                "expected a key in double quotes at line 2 column 3. JSON has no comments",
-            ),
-            (
-                "# no\n{}",
-                "expected a value at line 1 column 1. JSON has no comments",
-            ),
-            (
-                "{\"debug\": /* no */ true}",
-                "expected a value at line 1 column 11. JSON has no comments",
-            ),
-            (
-                "{\"debug\": True}",
-                "expected a value at line 1 column 11. In JSON it is true.",
-            ),
-            (
-                "{\"etcd\": None}",
-                "expected a value at line 1 column 10. In JSON it is null",
-            ),
-            (
-                "{debug: true}",
-                "expected a key in double quotes at line 1 column 2. Put the key into",
-            ),
-            (
-                "{\u{201c}debug\u{201d}: true}",
-                "expected a key in double quotes at line 1 column 2. Write plain double quotes",
-            ),
-            (
-                "{\"ü\": 1, \"debug\": ${DEBUG}}",
-                "expected a value at line 1 column 19. Put it into double quotes",
-            ),
-            (
-                "{\"debug\": true",
-                "the file ends in the middle of an object at line 1 column 14. Close what is open",
-            ),
-            (
-                "{\"debug\": true\n",
-                "the file ends in the middle of an object at line 1 column 15. Close what is open",
-            ),
-            (
-                "{\"debug\": true\n \"errors\": \"log\"}",
-                "expected `,` or `}` at line 2 column 2. Is a comma missing",
-            ),
-            (
-                "{\"debug\" = true}",
-                "expected `:` at line 1 column 10. Put a colon",
-            ),
-            (
-                "{\"etcd\": {\"timeout\": .5}}",
-                "expected a value at line 1 column 22. A number begins with a digit",
-            ),
-            (
-                "{\"debug\": truth}",
-                "expected a value at line 1 column 11. Put text",
-            ),
-            (
-                "{\"debug\": tru\n}",
-                "expected a value at line 1 column 11. Put text into double quotes",
-            ),
-            (
-                "{} {}",
-                "there is more text after the end of the object at line 1 column 4. Is",
-            ),
-            (
-                "{\"local\": {\"mode\": 0600}}",
-                "invalid number at line 1 column 21. A number has no leading zero",
-            ),
-            (
-                "{\"local\": {\"filepath\": \"C:\\Users\"}}",
-                "invalid escape at line 1 column 28. A backslash is written twice",
-            ),
-            (
-                "{\"local\": {\"filepath\": \"a\n\"}}",
-                "a line end, a tab or another control character in a string at line 1 column 26. Is",
-            ),
-            (
-                "debug: true",
-                "expected a value at line 1 column 1. A configuration file is one",
-            ),
-        ] {
+        for (text, said) in WRONG {
             let error = parse(text.as_bytes()).unwrap_err();
             let expected = format!("is not valid JSON: {said}");
             assert!(error.starts_with(&expected), "{text:?}: {error}");
