@@ -21,6 +21,7 @@ use super::calls::{self, Calls};
 use super::db::DB;
 use super::errors;
 use super::events::{Channel, Sender};
+use super::receipt::Receipt;
 use crate::config::Logging;
 use crate::error::{Error, Kind, Result};
 use crate::process;
@@ -100,12 +101,14 @@ struct Call {
     /// Whose verb it is; a receipt is nobody's.
     db: Option<Py<DB>>,
     cancel: Arc<Cancel>,
+    /// Where a receipt calls it.
+    waiter: Option<(queue::Receipt, queue::Waiter)>,
 }
 
 impl Post {
     /// Where the outcome of a call goes: `open` makes a Python object of it, in the loop's thread, for `future`. With the
     /// number of the call, and what cancels it.
-    pub(super) fn expect<T: Send + 'static>(
+    pub(super) fn expect_outcome<T: Send + 'static>(
         &self,
         db: &Bound<'_, DB>,
         channel: Arc<Channel>,
@@ -118,6 +121,7 @@ impl Post {
             future: future.clone().unbind(),
             db: Some(db.clone().unbind()),
             cancel: Arc::clone(&cancel),
+            waiter: None,
         });
         let (shared, theirs) = (Arc::clone(&self.shared), Arc::clone(&cancel));
         let reply = Reply::new(move |outcome: Result<T>| {
@@ -138,22 +142,27 @@ impl Post {
         (number, cancel, reply)
     }
 
-    /// Has `future` told how a queued message ended.
-    pub(super) fn expect_receipt(&self, future: &Bound<'_, PyAny>, receipt: &queue::Receipt) {
+    fn expect_receipt(&self, future: &Bound<'_, PyAny>, receipt: &queue::Receipt) -> u64 {
         let number = self.add(Call {
             future: future.clone().unbind(),
             db: None,
             cancel: Arc::default(),
+            waiter: None,
         });
-        let (shared, receipt) = (Arc::clone(&self.shared), receipt.clone());
-        let told = receipt.clone();
-        receipt.on_settled(move || {
+        let (shared, told) = (Arc::clone(&self.shared), receipt.clone());
+        let waiter = receipt.on_settled(move || {
             let open = Box::new(move |py: Python<'_>, _: Option<&Bound<'_, DB>>| {
                 told.outcome().map_or(Ok(()), |ended| outcome(py, ended))?;
                 Ok(PyBool::new(py, true).to_owned().into_any().unbind())
             });
             shared.put(number, Letter { failed: None, open });
         });
+        if let Some(waiter) = waiter
+            && let Some(call) = wait::lock(&self.waiting).calls.get_mut(&number)
+        {
+            call.waiter = Some((receipt.clone(), waiter));
+        }
+        number
     }
 
     fn add(&self, call: Call) -> u64 {
@@ -333,11 +342,19 @@ impl Post {
         Ok(())
     }
 
+    /// Has `future` told how a queued message ended; the number of the call.
+    fn expect(&self, receipt: &Bound<'_, Receipt>, future: &Bound<'_, PyAny>) -> u64 {
+        self.expect_receipt(future, receipt.get().inner())
+    }
+
     /// The caller of this call no longer waits: what has not begun shall not.
     fn cancel(&self, number: u64) {
         let call = wait::lock(&self.waiting).calls.remove(&number);
         if let Some(call) = call {
             call.cancel.cancel();
+            if let Some((receipt, waiter)) = call.waiter {
+                receipt.forget(waiter);
+            }
         }
     }
 
