@@ -457,6 +457,7 @@ impl Store {
             let (tell, told) = tokio::sync::oneshot::channel();
             lane.flush_later(
                 deadline,
+                Arc::clone(&cancel),
                 Reply::new(move |flushed| drop(tell.send(flushed))),
             );
             (Arc::clone(lane), told)
