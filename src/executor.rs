@@ -107,6 +107,20 @@ pub(crate) fn aside(runtime: &Handle, turns: Arc<Semaphore>, work: impl FnOnce()
     });
 }
 
+/// Lets go of much at once on a thread of the runtime: that takes milliseconds, which an event loop has not.
+pub(crate) fn let_go(much: impl Send + 'static) {
+    let current = SHARED.load_full();
+    match current {
+        Some(shared) if shared.generation == process::generation() && !process::exiting() => {
+            // From within the runtime, where a thread that cannot be started does no harm.
+            drop(shared.runtime.spawn(async move {
+                let _ = tokio::task::spawn_blocking(move || drop(much)).await;
+            }));
+        }
+        _ => drop(much),
+    }
+}
+
 /// Work that may block, done one after the other, in the order in which it came. It may wait for what the runtime does
 /// aside, such as a commit, so it has a thread of its own while there is any.
 #[derive(Clone, Default)]

@@ -24,10 +24,10 @@ use super::events::{Channel, Sender};
 use super::receipt::Receipt;
 use crate::config::Logging;
 use crate::error::{Error, Kind, Result};
-use crate::process;
 use crate::queue::{self, Events, Level, LogLine};
 use crate::reply::Reply;
 use crate::wait::{self, Cancel, Interrupt};
+use crate::{executor, process};
 
 /// How long the loop is kept at a time. Its other tasks go on in between.
 pub(super) const SLICE: Duration = Duration::from_micros(500);
@@ -179,7 +179,7 @@ impl Post {
         let call = match call {
             Some(call) if !call.is_done(py)? => call,
             _ => {
-                letter.failed.into_iter().for_each(Failure::tell);
+                letter.return_to_sender();
                 return Ok(());
             }
         };
@@ -211,6 +211,14 @@ impl Call {
     }
 }
 
+impl Letter {
+    /// Nobody waits for it any more. There may be much in it.
+    fn return_to_sender(self) {
+        self.failed.into_iter().for_each(Failure::tell);
+        executor::let_go(self.open);
+    }
+}
+
 impl Failure {
     /// What was never begun has not failed.
     fn tell(self) {
@@ -232,7 +240,7 @@ impl Shared {
         let mut arrived = wait::lock(&self.arrived);
         if arrived.closed {
             drop(arrived);
-            return letter.failed.into_iter().for_each(Failure::tell);
+            return letter.return_to_sender();
         }
         arrived.letters.push_back((number, letter));
         if std::mem::replace(&mut arrived.signalled, true) {
@@ -408,7 +416,7 @@ impl Drop for Post {
             std::mem::take(&mut arrived.letters)
         };
         for (_, letter) in letters {
-            letter.failed.into_iter().for_each(Failure::tell);
+            letter.return_to_sender();
         }
     }
 }
