@@ -32,6 +32,10 @@ use crate::{executor, process};
 /// How long the loop is kept at a time. Its other tasks go on in between.
 pub(super) const SLICE: Duration = Duration::from_micros(500);
 
+/// How long a child rests that its parent's pipe has woken.
+#[cfg(unix)]
+const REST: Duration = Duration::from_millis(10);
+
 /// One for each event loop: `TetherDB._loops` keeps it as long as the loop is there.
 #[pyclass(module = "TetherDB._tetherdb", frozen, weakref)]
 pub(super) struct Post {
@@ -40,6 +44,9 @@ pub(super) struct Post {
     #[cfg(unix)]
     reader: Option<PipeReader>,
     generation: u64,
+    /// The process that has made it.
+    #[cfg(unix)]
+    maker: u32,
 }
 
 /// What the engine's threads see of it.
@@ -219,10 +226,22 @@ impl Letter {
     }
 }
 
+/// Those that change nothing, also not what is queued.
+const LOOKS: [&str; 8] = [
+    "failed_messages",
+    "iter_messages",
+    "list_keys",
+    "list_messages",
+    "ping",
+    "read_message",
+    "read_messages",
+    "stats",
+];
+
 impl Failure {
-    /// What was never begun has not failed.
+    /// What was never begun has not failed, and what a look would have found nobody misses.
     fn tell(self) {
-        if self.error.kind() == Kind::Interrupted {
+        if self.error.kind() == Kind::Interrupted || LOOKS.contains(&self.verb) {
             return;
         }
         let text = format!(
@@ -330,7 +349,8 @@ impl Post {
     fn deliver(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, post) = (slf.py(), slf.get());
         if !post.is_ours() {
-            // A child that goes on with the loop it was forked in: the pipe is its parent's, too.
+            #[cfg(unix)]
+            post.rest(py);
             return Ok(());
         }
         let begun = Instant::now();
@@ -385,6 +405,21 @@ impl Post {
 }
 
 impl Post {
+    /// A child that goes on with its parent's loop is woken by its parent's pipe, too, until the parent has read it:
+    /// unwatched by the child, it would be unwatched by the parent. Meanwhile the child's loop goes round, but not as
+    /// fast as it can. What a parent has left behind that is no more, nobody waits for.
+    #[cfg(unix)]
+    fn rest(&self, py: Python<'_>) {
+        let is_child_of_maker = process::generation() == self.generation + 1;
+        if is_child_of_maker && std::os::unix::process::parent_id() != self.maker {
+            if let Some(mut reader) = self.reader.as_ref() {
+                let _ = reader.read(&mut [0]);
+            }
+            return;
+        }
+        py.detach(|| std::thread::sleep(REST));
+    }
+
     fn over(signal: Signal, #[cfg(unix)] reader: Option<PipeReader>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -399,6 +434,8 @@ impl Post {
             #[cfg(unix)]
             reader,
             generation: process::generation(),
+            #[cfg(unix)]
+            maker: std::process::id(),
         }
     }
 }
