@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::callers::{self, Due, Producer};
@@ -179,6 +180,15 @@ impl Lane {
     /// behind them.
     pub fn has_some_aside(&self) -> bool {
         !self.begun.is_idle()
+    }
+
+    /// Does `work` at once, or behind the direct verbs that stand aside.
+    pub fn behind_those_aside(&self, runtime: &Handle, work: impl FnOnce() + Send + 'static) {
+        if self.has_some_aside() {
+            self.begun.push(runtime, work);
+        } else {
+            work();
+        }
     }
 
     /// As [`Self::enqueue`], without a journal, which would mean waiting for a disk.

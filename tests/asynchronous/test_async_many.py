@@ -89,6 +89,25 @@ def test_calls_of_one_key_happen_in_the_order_in_which_they_were_begun(
     assert history("k") == expected
 
 
+def test_what_is_queued_after_a_stop_stays_behind_a_direct_call(
+    open_async: Open, history: Callable[[str], list[str | None]], tmp_path: Path
+) -> None:
+    db = open_async(queue_batch={"journal": str(tmp_path / "journal"), "journal_sync": "never", "timeout": 0})
+
+    async def main() -> None:
+        for _ in range(20):
+            # The journal is closed: the first of them opens it.
+            await db.stop()
+            others = [db.write_message(f"{n}", "v") for n in range(100)]
+            await asyncio.gather(
+                *others, db.write_message("k", "direct"), db.write_queue_message("k", "queued")
+            )
+
+    run(main())
+    run(db.flush())
+    assert history("k") == ["direct", "queued"] * 20
+
+
 def test_ten_thousand_wait_for_room_and_come_in(open_async: Open) -> None:
     db = open_async(queue_batch={"max_pending": 100, "size": 50})
 
