@@ -108,7 +108,7 @@ pub(crate) fn aside(runtime: &Handle, turns: Arc<Semaphore>, work: impl FnOnce()
 }
 
 /// Lets go of much at once on a thread of the runtime: that takes milliseconds, which an event loop has not.
-pub(crate) fn let_go(much: impl Send + 'static) {
+pub fn let_go(much: impl Send + 'static) {
     let current = SHARED.load_full();
     match current {
         Some(shared) if shared.generation == process::generation() && !process::exiting() => {
@@ -229,5 +229,32 @@ pub(crate) fn wait_for<T: Send + 'static>(
             return outcome;
         }
         outcome = wait.on(&slot.arrived, outcome, &slot.outcome)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread::{self, ThreadId};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Tells in which thread it was dropped.
+    struct Tells(mpsc::Sender<ThreadId>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    #[test]
+    fn what_is_let_go_of_is_dropped_by_a_thread_of_the_runtime() {
+        get(BackendName::Local).unwrap();
+        let (tell, told) = mpsc::channel();
+        let_go(Tells(tell));
+        let dropped_in = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_ne!(dropped_in, thread::current().id());
     }
 }
