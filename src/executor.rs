@@ -107,6 +107,20 @@ pub(crate) fn aside(runtime: &Handle, turns: Arc<Semaphore>, work: impl FnOnce()
     });
 }
 
+/// Lets go of much at once on a thread of the runtime: that takes milliseconds, which an event loop has not.
+pub fn let_go(much: impl Send + 'static) {
+    let current = SHARED.load_full();
+    match current {
+        Some(shared) if shared.generation == process::generation() && !process::exiting() => {
+            // From within the runtime, where a thread that cannot be started does no harm.
+            drop(shared.runtime.spawn(async move {
+                let _ = tokio::task::spawn_blocking(move || drop(much)).await;
+            }));
+        }
+        _ => drop(much),
+    }
+}
+
 /// Work that may block, done one after the other, in the order in which it came. It may wait for what the runtime does
 /// aside, such as a commit, so it has a thread of its own while there is any.
 #[derive(Clone, Default)]
@@ -215,5 +229,32 @@ pub(crate) fn wait_for<T: Send + 'static>(
             return outcome;
         }
         outcome = wait.on(&slot.arrived, outcome, &slot.outcome)?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::thread::{self, ThreadId};
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Tells in which thread it was dropped.
+    struct Tells(mpsc::Sender<ThreadId>);
+
+    impl Drop for Tells {
+        fn drop(&mut self) {
+            let _ = self.0.send(thread::current().id());
+        }
+    }
+
+    #[test]
+    fn what_is_let_go_of_is_dropped_by_a_thread_of_the_runtime() {
+        get(BackendName::Local).unwrap();
+        let (tell, told) = mpsc::channel();
+        let_go(Tells(tell));
+        let dropped_in = told.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert_ne!(dropped_in, thread::current().id());
     }
 }

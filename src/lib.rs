@@ -13,7 +13,7 @@
 pub mod backend;
 pub mod config;
 pub mod error;
-mod executor;
+pub mod executor;
 pub mod message;
 pub mod process;
 pub mod queue;

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, Kind, Result};
 
+use tokio::sync::oneshot;
+
 type Take<T> = Box<dyn FnOnce(Result<T>) + Send>;
 
 /// Takes the outcome of one call, exactly once: dropped without one, it reports a failure. What takes it must not block.
@@ -15,6 +17,21 @@ impl<T> Reply<T> {
         Self {
             take: Some(Box::new(take)),
         }
+    }
+
+    /// This reply, and what ends when it has been given or dropped: for a timer that gives up.
+    pub fn watched(mut self) -> (Self, oneshot::Receiver<()>)
+    where
+        T: 'static,
+    {
+        let (pending, over) = oneshot::channel();
+        self.take = self.take.take().map(|take| -> Take<T> {
+            Box::new(move |outcome| {
+                drop(pending);
+                take(outcome);
+            })
+        });
+        (self, over)
     }
 
     /// Hands the outcome on.

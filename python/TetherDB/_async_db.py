@@ -9,7 +9,7 @@ from TetherDB._calls import Calls
 from TetherDB._tetherdb import DB
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping
+    from collections.abc import Callable, Coroutine, Iterable, Mapping
     from os import PathLike
     from types import TracebackType
     from typing import Literal, ParamSpec, Protocol, Self, TypeVar
@@ -92,10 +92,11 @@ class AsyncDB:
         *,
         receipt: Literal[False] = False,
     ) -> bool: ...
+    # As in DB: with errors: "log" it may be False.
     @overload
     async def write_queue_message(
         self, key: str, value: Storable, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
-    ) -> Receipt: ...
+    ) -> Receipt | Any: ...
     async def write_queue_message(
         self,
         key: str,
@@ -208,7 +209,7 @@ class AsyncDB:
 
     def iter_messages(
         self, bucket: str = "", backend: str = "local", page_size: int = 1000
-    ) -> AsyncIterator[tuple[str, Value]]:
+    ) -> MessageIterator:
         """Iterate over (key, value) pairs: ``async for key, value in db.iter_messages():``.
 
         As ``DB.iter_messages``: pages are fetched as they are needed.

@@ -16,7 +16,10 @@ _TURNS = 100
 
 
 class MessageIterator:
-    """A lazy iterator of (key, value) pairs: pages are fetched as they are needed."""
+    """A lazy iterator of (key, value) pairs: pages are fetched as they are needed.
+
+    ``aclose`` ends it, as ``contextlib.aclosing`` does. Nothing is open that would have to be closed.
+    """
 
     def __init__(self, calls: Calls, bucket: str, backend: str, page_size: int) -> None:
         self._calls = calls
@@ -35,8 +38,7 @@ class MessageIterator:
         return self
 
     async def __anext__(self) -> tuple[str, str | dict[str, Any]]:
-        if self._busy:
-            raise ValueError("this iterator is in use by another task. Give each its own iter_messages().")
+        self._check_idle()
         self._busy = True
         try:
             entry = await self._next()
@@ -48,6 +50,16 @@ class MessageIterator:
         if entry is None:
             raise StopAsyncIteration
         return entry
+
+    async def aclose(self) -> None:
+        """End the iteration: it gives no more records."""
+        self._check_idle()
+        self._page = None
+        self._exhausted = True
+
+    def _check_idle(self) -> None:
+        if self._busy:
+            raise ValueError("this iterator is in use by another task. Give each its own iter_messages().")
 
     async def _next(self) -> tuple[str, str | dict[str, Any]] | None:
         self._without_turn += 1
@@ -81,11 +93,11 @@ class MessageIterator:
         return page
 
 
-class NoMessages:
+class NoMessages(MessageIterator):
     """What a failing ``iter_messages`` gives where errors are only logged."""
 
-    def __aiter__(self) -> Self:
-        return self
+    def __init__(self) -> None:
+        self._busy = False
 
     async def __anext__(self) -> Any:
         raise StopAsyncIteration

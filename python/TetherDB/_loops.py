@@ -10,6 +10,9 @@ from TetherDB._tetherdb import Post
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
+    from collections.abc import Generator
+
+    from TetherDB import Receipt
 
 # The loop holds its post, which it watches: both go together, and a closed loop lets go of it.
 _posts: weakref.WeakKeyDictionary[AbstractEventLoop, weakref.ref[Post]] = weakref.WeakKeyDictionary()
@@ -31,6 +34,19 @@ def post_of_running() -> tuple[Post, asyncio.Future[Any]]:
     """The post of the running loop, and a new future of it."""
     loop = running()
     return post_of(loop), loop.create_future()
+
+
+def wait_for(receipt: Receipt) -> Generator[Any, None, bool]:
+    """Wait in a coroutine until the message of a receipt has ended."""
+    post, future = post_of_running()
+    number = post.expect(receipt, future)
+    try:
+        ended: bool = yield from future
+    except BaseException:
+        # Cancelled, or thrown away with its task: a receipt may have long to go.
+        post.cancel(number)
+        raise
+    return ended
 
 
 def post_of(loop: AbstractEventLoop) -> Post:

@@ -171,6 +171,7 @@ class DB:
         backend: "local" (the default), "dynamodb" or "etcd".
         value: a str, or a dict, which is stored as exactly the text json.dumps gives it.
         receipt: True returns a Receipt, which tells how the message ended, instead of True.
+        With errors: "log" what cannot be queued returns False, as ever.
 
         Returns True once it is queued; starts the worker if need be. With queue_batch.journal it is in that file
         first, and on disk where queue_batch.journal_sync says so: "always", the default. Batches go out when queue_batch.size
@@ -184,10 +185,11 @@ class DB:
         True
         >>> db.flush()
         """
+    # Any, not bool: only with errors: "log" it may be False, and all others need not ask.
     @overload
     def write_queue_message(
         self, key: str, value: Storable, bucket: str = "", backend: str = "local", *, receipt: Literal[True]
-    ) -> Receipt: ...
+    ) -> Receipt | Any: ...
     @overload
     def write_queue_message(
         self, key: str, value: Storable, bucket: str = "", backend: str = "local", *, receipt: bool
@@ -545,6 +547,7 @@ class Post:
     def fileno(self) -> int: ...
     def is_ours(self) -> bool: ...
     def deliver(self) -> None: ...
+    def expect(self, receipt: Receipt, future: Future[Any]) -> int: ...
     def cancel(self, number: int) -> None: ...
     def __len__(self) -> int: ...
 

@@ -90,7 +90,7 @@ impl AsyncVerbs {
             caller
                 .post
                 .get()
-                .expect(db, channel, verb, caller.future, move |db, found| {
+                .expect_outcome(db, channel, verb, caller.future, move |db, found| {
                     let py = db.py();
                     let found = outcome(py, found).and_then(|found| give(py, found));
                     settle(db, verb, known, found, fallback)

@@ -16,14 +16,26 @@ use super::{gate, runtime};
 use crate::message::BackendName;
 use crate::queue::{Level, LogLine};
 
-/// The module, once the program has imported it to the end. Waits for nobody who is at it.
+/// The module, once the program has imported it to the end. Waits for nobody who is at it. Asked at every queued write, in
+/// programs that never import it.
+#[inline]
 pub(super) fn loaded(py: Python<'_>) -> PyResult<Option<Bound<'_, PyAny>>> {
-    // SAFETY: attached; both references are borrowed and nothing runs before the second is made an owned one.
+    let name = intern!(py, "logging").as_ptr();
+    // SAFETY: attached; what is found is borrowed, and nothing runs before it is made an owned reference.
     let module = unsafe {
-        let modules = ffi::PyImport_GetModuleDict();
-        let found = ffi::PyDict_GetItemWithError(modules, intern!(py, "logging").as_ptr());
+        let found = ffi::PyDict_GetItemWithError(ffi::PyImport_GetModuleDict(), name);
+        if found.is_null() && ffi::PyErr_Occurred().is_null() {
+            return Ok(None);
+        }
         Bound::from_borrowed_ptr_or_opt(py, found)
     };
+    to_its_end(py, module)
+}
+
+fn to_its_end<'py>(
+    py: Python<'py>,
+    module: Option<Bound<'py, PyAny>>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
     if module.is_none()
         && let Some(error) = PyErr::take(py)
     {

@@ -21,15 +21,20 @@ use super::calls::{self, Calls};
 use super::db::DB;
 use super::errors;
 use super::events::{Channel, Sender};
+use super::receipt::Receipt;
 use crate::config::Logging;
 use crate::error::{Error, Kind, Result};
-use crate::process;
 use crate::queue::{self, Events, Level, LogLine};
 use crate::reply::Reply;
 use crate::wait::{self, Cancel, Interrupt};
+use crate::{executor, process};
 
 /// How long the loop is kept at a time. Its other tasks go on in between.
 pub(super) const SLICE: Duration = Duration::from_micros(500);
+
+/// How long a child rests that its parent's pipe has woken.
+#[cfg(unix)]
+const REST: Duration = Duration::from_millis(10);
 
 /// One for each event loop: `TetherDB._loops` keeps it as long as the loop is there.
 #[pyclass(module = "TetherDB._tetherdb", frozen, weakref)]
@@ -39,6 +44,9 @@ pub(super) struct Post {
     #[cfg(unix)]
     reader: Option<PipeReader>,
     generation: u64,
+    /// The process that has made it.
+    #[cfg(unix)]
+    maker: u32,
 }
 
 /// What the engine's threads see of it.
@@ -100,12 +108,14 @@ struct Call {
     /// Whose verb it is; a receipt is nobody's.
     db: Option<Py<DB>>,
     cancel: Arc<Cancel>,
+    /// Where a receipt calls it.
+    waiter: Option<(queue::Receipt, queue::Waiter)>,
 }
 
 impl Post {
     /// Where the outcome of a call goes: `open` makes a Python object of it, in the loop's thread, for `future`. With the
     /// number of the call, and what cancels it.
-    pub(super) fn expect<T: Send + 'static>(
+    pub(super) fn expect_outcome<T: Send + 'static>(
         &self,
         db: &Bound<'_, DB>,
         channel: Arc<Channel>,
@@ -118,6 +128,7 @@ impl Post {
             future: future.clone().unbind(),
             db: Some(db.clone().unbind()),
             cancel: Arc::clone(&cancel),
+            waiter: None,
         });
         let (shared, theirs) = (Arc::clone(&self.shared), Arc::clone(&cancel));
         let reply = Reply::new(move |outcome: Result<T>| {
@@ -138,22 +149,27 @@ impl Post {
         (number, cancel, reply)
     }
 
-    /// Has `future` told how a queued message ended.
-    pub(super) fn expect_receipt(&self, future: &Bound<'_, PyAny>, receipt: &queue::Receipt) {
+    fn expect_receipt(&self, future: &Bound<'_, PyAny>, receipt: &queue::Receipt) -> u64 {
         let number = self.add(Call {
             future: future.clone().unbind(),
             db: None,
             cancel: Arc::default(),
+            waiter: None,
         });
-        let (shared, receipt) = (Arc::clone(&self.shared), receipt.clone());
-        let told = receipt.clone();
-        receipt.on_settled(move || {
+        let (shared, told) = (Arc::clone(&self.shared), receipt.clone());
+        let waiter = receipt.on_settled(move || {
             let open = Box::new(move |py: Python<'_>, _: Option<&Bound<'_, DB>>| {
                 told.outcome().map_or(Ok(()), |ended| outcome(py, ended))?;
                 Ok(PyBool::new(py, true).to_owned().into_any().unbind())
             });
             shared.put(number, Letter { failed: None, open });
         });
+        if let Some(waiter) = waiter
+            && let Some(call) = wait::lock(&self.waiting).calls.get_mut(&number)
+        {
+            call.waiter = Some((receipt.clone(), waiter));
+        }
+        number
     }
 
     fn add(&self, call: Call) -> u64 {
@@ -170,7 +186,7 @@ impl Post {
         let call = match call {
             Some(call) if !call.is_done(py)? => call,
             _ => {
-                letter.failed.into_iter().for_each(Failure::tell);
+                letter.return_to_sender();
                 return Ok(());
             }
         };
@@ -202,10 +218,30 @@ impl Call {
     }
 }
 
+impl Letter {
+    /// Nobody waits for it any more. There may be much in it.
+    fn return_to_sender(self) {
+        self.failed.into_iter().for_each(Failure::tell);
+        executor::let_go(self.open);
+    }
+}
+
+/// Those that change nothing, also not what is queued.
+const LOOKS: [&str; 8] = [
+    "failed_messages",
+    "iter_messages",
+    "list_keys",
+    "list_messages",
+    "ping",
+    "read_message",
+    "read_messages",
+    "stats",
+];
+
 impl Failure {
-    /// What was never begun has not failed.
+    /// What was never begun has not failed, and what a look would have found nobody misses.
     fn tell(self) {
-        if self.error.kind() == Kind::Interrupted {
+        if self.error.kind() == Kind::Interrupted || LOOKS.contains(&self.verb) {
             return;
         }
         let text = format!(
@@ -223,7 +259,7 @@ impl Shared {
         let mut arrived = wait::lock(&self.arrived);
         if arrived.closed {
             drop(arrived);
-            return letter.failed.into_iter().for_each(Failure::tell);
+            return letter.return_to_sender();
         }
         arrived.letters.push_back((number, letter));
         if std::mem::replace(&mut arrived.signalled, true) {
@@ -314,7 +350,8 @@ impl Post {
     fn deliver(slf: &Bound<'_, Self>) -> PyResult<()> {
         let (py, post) = (slf.py(), slf.get());
         if !post.is_ours() {
-            // A child that goes on with the loop it was forked in: the pipe is its parent's, too.
+            #[cfg(unix)]
+            post.rest(py);
             return Ok(());
         }
         let begun = Instant::now();
@@ -334,11 +371,19 @@ impl Post {
         Ok(())
     }
 
+    /// Has `future` told how a queued message ended; the number of the call.
+    fn expect(&self, receipt: &Bound<'_, Receipt>, future: &Bound<'_, PyAny>) -> u64 {
+        self.expect_receipt(future, receipt.get().inner())
+    }
+
     /// The caller of this call no longer waits: what has not begun shall not.
     fn cancel(&self, number: u64) {
         let call = wait::lock(&self.waiting).calls.remove(&number);
         if let Some(call) = call {
             call.cancel.cancel();
+            if let Some((receipt, waiter)) = call.waiter {
+                receipt.forget(waiter);
+            }
         }
     }
 
@@ -361,6 +406,21 @@ impl Post {
 }
 
 impl Post {
+    /// A child that goes on with its parent's loop is woken by its parent's pipe, too, until the parent has read it:
+    /// unwatched by the child, it would be unwatched by the parent. Meanwhile the child's loop goes round, but not as
+    /// fast as it can. What a parent has left behind that is no more, nobody waits for.
+    #[cfg(unix)]
+    fn rest(&self, py: Python<'_>) {
+        let is_child_of_maker = process::generation() == self.generation + 1;
+        if is_child_of_maker && std::os::unix::process::parent_id() != self.maker {
+            if let Some(mut reader) = self.reader.as_ref() {
+                let _ = reader.read(&mut [0]);
+            }
+            return;
+        }
+        py.detach(|| std::thread::sleep(REST));
+    }
+
     fn over(signal: Signal, #[cfg(unix)] reader: Option<PipeReader>) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -375,6 +435,8 @@ impl Post {
             #[cfg(unix)]
             reader,
             generation: process::generation(),
+            #[cfg(unix)]
+            maker: std::process::id(),
         }
     }
 }
@@ -392,7 +454,7 @@ impl Drop for Post {
             std::mem::take(&mut arrived.letters)
         };
         for (_, letter) in letters {
-            letter.failed.into_iter().for_each(Failure::tell);
+            letter.return_to_sender();
         }
     }
 }

@@ -6,7 +6,6 @@ use pyo3::sync::PyOnceLock;
 
 use super::calls::{self, Calls};
 use super::errors;
-use super::post::Post;
 use super::{arguments, runtime};
 use crate::{process, queue};
 
@@ -33,6 +32,10 @@ impl Receipt {
             inner,
             generation: process::generation(),
         }
+    }
+
+    pub(super) fn inner(&self) -> &queue::Receipt {
+        &self.inner
     }
 
     fn outcome(&self) -> Option<crate::error::Result<()>> {
@@ -95,13 +98,11 @@ impl Receipt {
         }
     }
 
-    fn __await__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        static POST: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-        self.check_owner()?;
-        let post = calls::imported(py, &POST, "TetherDB._loops", "post_of_running")?;
-        let (post, future): (Bound<'_, Post>, Bound<'_, PyAny>) = post.run(())?.extract()?;
-        post.get().expect_receipt(&future, &self.inner);
-        future.run_method("__await__", ())
+    fn __await__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        static WAIT: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+        let py = slf.py();
+        slf.get().check_owner()?;
+        calls::imported(py, &WAIT, "TetherDB._loops", "wait_for")?.run((slf,))
     }
 
     fn __repr__(&self) -> &'static str {

@@ -10,11 +10,15 @@ use pyo3::types::{PyDict, PyList};
 use super::calls::Items;
 use super::post::SLICE;
 use super::{arguments, json};
+use crate::executor;
 use crate::message::{Failed, Message};
 use crate::wait;
 
 /// After so many items the clock is looked at.
 const LOOK: usize = 16;
+
+/// What has had room for more than these is let go of elsewhere.
+const FEW: usize = 1000;
 
 /// The messages or keys of an iterable, checked and made into what the engine takes.
 #[pyclass(module = "TetherDB._tetherdb", frozen)]
@@ -68,6 +72,17 @@ impl Gathering {
     }
 }
 
+/// A call that was given up may leave hundreds of thousands here.
+impl Drop for Gathering {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut *wait::lock(&self.gathered), Gathered::Keys(Vec::new())) {
+            Gathered::Messages(left) if left.capacity() > FEW => executor::let_go(left),
+            Gathered::Keys(left) if left.capacity() > FEW => executor::let_go(left),
+            _ => {}
+        }
+    }
+}
+
 #[pymethods]
 impl Gathering {
     /// Takes more of the items; whether any are left.
@@ -80,18 +95,18 @@ impl Gathering {
             Gathered::Messages(mut messages) => {
                 let more = take(&mut items, begun, &mut messages, |at, pair| {
                     arguments::message_of_pair(&self.bucket, at, pair)
-                })?;
+                });
                 (Gathered::Messages(messages), more)
             }
             Gathered::Keys(mut keys) => {
                 let more = take(&mut items, begun, &mut keys, |at, item| {
                     arguments::key_of_item(&self.bucket, at, item)
-                })?;
+                });
                 (Gathered::Keys(keys), more)
             }
         };
         *wait::lock(&self.gathered) = taken;
-        Ok(more)
+        more
     }
 }
 
@@ -133,6 +148,18 @@ impl Slices {
         Self {
             left: Mutex::new(left),
             next_marker,
+        }
+    }
+}
+
+/// Also when nothing is left: the memory of what was given out returns to the system with this.
+impl Drop for Slices {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut *wait::lock(&self.left), Left::Texts(VecDeque::new())) {
+            Left::Messages(left) if left.capacity() > FEW => executor::let_go(left),
+            Left::Texts(left) if left.capacity() > FEW => executor::let_go(left),
+            Left::Failed(left) if left.capacity() > FEW => executor::let_go(left),
+            _ => {}
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::executor;
 use crate::message::{BackendName, Message};
 use crate::reply::Reply;
-use crate::wait::Cancel;
+use crate::wait::{Cancel, Interrupt};
 
 /// Who waits for the ledger.
 #[derive(Default)]
@@ -20,6 +20,8 @@ pub(super) struct Callers {
     turns: HashMap<Caller, Turn>,
     /// In the order of their rounds.
     flushes: VecDeque<Flush>,
+    /// When there are so many, those are looked for that nobody waits for.
+    look_at: usize,
 }
 
 /// A direct verb behind older messages of its keys.
@@ -34,8 +36,12 @@ struct Turn {
 struct Flush {
     caller: Caller,
     round: u32,
+    cancel: Arc<Cancel>,
     reply: Reply<()>,
 }
+
+/// Fewer flushes than these are not looked through.
+const FEW: usize = 100;
 
 /// A producer that waits for room.
 pub(super) struct Producer {
@@ -115,14 +121,36 @@ impl Callers {
     }
 
     /// Waits for the end of `round`, which is none before an earlier one's.
-    pub(super) fn add_flush(&mut self, round: u32, reply: Reply<()>) -> Caller {
+    pub(super) fn add_flush(
+        &mut self,
+        round: u32,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) -> Caller {
         let caller = self.number();
         self.flushes.push_back(Flush {
             caller,
             round,
+            cancel,
             reply,
         });
         caller
+    }
+
+    /// Now and then, the flushes that nobody waits for any more: they would stay as long as the queue stands still.
+    pub(super) fn take_cancelled_flushes(&mut self) -> Vec<Due> {
+        if self.flushes.len() < self.look_at.max(FEW) {
+            return Vec::new();
+        }
+        let all = std::mem::take(&mut self.flushes).into_iter();
+        let (cancelled, left): (VecDeque<_>, VecDeque<_>) =
+            all.partition(|flush| flush.cancel.cancelled());
+        self.flushes = left;
+        self.look_at = 2 * self.flushes.len();
+        let refused = cancelled.into_iter();
+        refused
+            .map(|flush| Due::Done(flush.reply, Err(Error::interrupted())))
+            .collect()
     }
 
     /// The flushes whose rounds are over, as `unsettled` tells.

@@ -4,6 +4,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
 use super::callers::{self, Due, Producer};
 use super::control::Hold;
 use super::intake::{Incoming, Intake};
@@ -73,6 +76,7 @@ impl Lane {
             return reply.give(Ok(hold));
         };
         let gates = hold.gates.clone();
+        let (reply, over) = reply.watched();
         let caller = ledger.callers.add_turn(hold, closed, reply);
         for gate in gates {
             ledger.order.call_back(gate, caller);
@@ -85,7 +89,7 @@ impl Lane {
         if let Err(error) = started {
             return self.give_up_turn(caller, || error);
         }
-        self.after(patience, move |lane| {
+        self.unless(over, patience, move |lane| {
             lane.give_up_turn(caller, || lane.stands_behind(&key, patience));
         });
     }
@@ -134,15 +138,23 @@ impl Lane {
     }
 
     /// As [`Self::flush`]: answers when everything accepted so far has left the queue.
-    pub fn flush_later(self: &Arc<Self>, deadline: Option<Instant>, reply: Reply<()>) {
+    pub fn flush_later(
+        self: &Arc<Self>,
+        deadline: Option<Instant>,
+        cancel: Arc<Cancel>,
+        reply: Reply<()>,
+    ) {
         let mut ledger = self.lock_absorbed();
         let round = ledger.close_round();
         if ledger.unsettled(round) == 0 {
             drop(ledger);
             return reply.give(Ok(()));
         }
-        let caller = ledger.callers.add_flush(round, reply);
+        let (reply, over) = reply.watched();
+        let cancelled = ledger.callers.take_cancelled_flushes();
+        let caller = ledger.callers.add_flush(round, cancel, reply);
         drop(ledger);
+        callers::tell(self.backend.name(), cancelled);
         let started = self.ensure_worker();
         self.poke();
         if let Err(error) = started {
@@ -150,7 +162,7 @@ impl Lane {
         }
         if let Some(deadline) = deadline {
             let left = deadline.saturating_duration_since(Instant::now());
-            self.after(left, move |lane| {
+            self.unless(over, left, move |lane| {
                 let left = wait::lock(&lane.ledger).unsettled(round);
                 lane.give_up_flush(caller, lane.not_flushed(left));
             });
@@ -168,6 +180,15 @@ impl Lane {
     /// behind them.
     pub fn has_some_aside(&self) -> bool {
         !self.begun.is_idle()
+    }
+
+    /// Does `work` at once, or behind the direct verbs that stand aside.
+    pub fn behind_those_aside(&self, runtime: &Handle, work: impl FnOnce() + Send + 'static) {
+        if self.has_some_aside() {
+            self.begun.push(runtime, work);
+        } else {
+            work();
+        }
     }
 
     /// As [`Self::enqueue`], without a journal, which would mean waiting for a disk.
@@ -254,7 +275,7 @@ impl Lane {
         }
         let (lane, go_on) = (Arc::clone(self), due.len() >= ADMITTED);
         if go_on || intake.worker.is_none() {
-            self.after(Duration::ZERO, move |_| {
+            self.aside(move |_| {
                 // Accepted they are: should no thread start now, the next verb tries again.
                 let _ = lane.ensure_worker();
                 if go_on {
@@ -287,14 +308,32 @@ impl Lane {
         callers::tell(self.backend.name(), due);
     }
 
-    /// Does `work` in a while, if the lane is still there.
-    fn after(self: &Arc<Self>, pause: Duration, work: impl FnOnce(&Self) + Send + 'static) {
+    /// Does `work` in a while, unless what it is for is `over` by then, or the lane is gone.
+    fn unless(
+        self: &Arc<Self>,
+        over: oneshot::Receiver<()>,
+        pause: Duration,
+        work: impl FnOnce(&Self) + Send + 'static,
+    ) {
         let Ok(runtime) = executor::get(self.backend.name()) else {
             return;
         };
         let lane = Arc::downgrade(self);
         runtime.spawn(async move {
-            tokio::time::sleep(pause).await;
+            let is_over = tokio::time::timeout(pause, over).await.is_ok();
+            if !is_over && let Some(lane) = lane.upgrade() {
+                work(&lane);
+            }
+        });
+    }
+
+    /// Does `work` soon, on the runtime, if the lane is still there.
+    fn aside(self: &Arc<Self>, work: impl FnOnce(&Self) + Send + 'static) {
+        let Ok(runtime) = executor::get(self.backend.name()) else {
+            return;
+        };
+        let lane = Arc::downgrade(self);
+        runtime.spawn(async move {
             if let Some(lane) = lane.upgrade() {
                 work(&lane);
             }

@@ -38,7 +38,7 @@ fn put(bench: &Bench, key: &str, cancel: &Arc<Cancel>) -> Receiver<Result<()>> {
 
 fn flush(bench: &Bench, deadline: Option<Instant>) -> Receiver<Result<()>> {
     let (reply, told) = reply();
-    bench.lane.flush_later(deadline, reply);
+    bench.lane.flush_later(deadline, Arc::default(), reply);
     told
 }
 
@@ -150,6 +150,49 @@ fn a_flush_ends_when_what_was_before_it_has_left_the_queue() {
     bench.run();
     bench.answer(Failures::new());
     flushed.recv_timeout(PATIENT).unwrap().unwrap();
+}
+
+/// Waits for what another thread does in a moment.
+fn eventually(condition: impl Fn() -> bool) {
+    let begun = Instant::now();
+    while !condition() {
+        assert!(begun.elapsed() < PATIENT, "it never came true");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn a_timer_ends_with_its_call() {
+    let bench = Bench::new(config(1), remote(8));
+    let before = Arc::weak_count(&bench.lane);
+    bench.put("k", "v");
+    let turn = hold(&bench, "k");
+    let flushed = flush(&bench, Some(Instant::now() + Duration::from_hours(1)));
+    bench.run();
+    assert_eq!(Arc::weak_count(&bench.lane), before + 2);
+    bench.answer(Failures::new());
+    flushed.recv_timeout(PATIENT).unwrap().unwrap();
+    turn.recv_timeout(PATIENT).unwrap().unwrap();
+    eventually(|| Arc::weak_count(&bench.lane) == before);
+}
+
+#[test]
+fn flushes_that_are_cancelled_one_after_the_other_do_not_pile_up() {
+    let bench = Bench::new(config(1), remote(8));
+    bench.put("k", "v");
+    let patient = flush(&bench, None);
+    let left = Arc::new(());
+    for _ in 0..1000 {
+        let (cancel, mine) = (Arc::new(Cancel::default()), Arc::clone(&left));
+        let reply = Reply::new(move |_| drop(mine));
+        bench.lane.flush_later(None, Arc::clone(&cancel), reply);
+        cancel.cancel();
+    }
+    eventually(|| Arc::strong_count(&left) < 200);
+    assert!(patient.try_recv().is_err());
+    bench.run();
+    bench.answer(Failures::new());
+    patient.recv_timeout(PATIENT).unwrap().unwrap();
 }
 
 #[test]

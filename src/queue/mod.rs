@@ -48,7 +48,7 @@ use fake::only_sends;
 pub use control::{Beginning, Hold};
 pub use lane::{Lane, written};
 pub use log_line::LogLine;
-pub use receipt::Receipt;
+pub use receipt::{Receipt, Waiter};
 
 /// How loud a log line is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
@@ -371,19 +372,34 @@ impl Store {
             Ok(runtime) => runtime,
             Err(error) => return reply.give(Err(error)),
         };
-        let producers = &self.turns.producers[name as usize];
-        wait::lock(&producers.waiting).push_back(Producer {
+        let producer = Producer {
             lane: Arc::clone(lane),
             message,
             receipt,
             cancel,
             reply,
+        };
+        // Behind the direct verbs that were begun earlier and have no place yet.
+        if self.turns.opening.is_idle() {
+            return self.produce(&runtime, name, producer);
+        }
+        let (store, theirs) = (Arc::clone(self), runtime.clone());
+        let produce = move || store.produce(&theirs, name, producer);
+        self.turns.opening.push(&runtime, produce);
+    }
+
+    fn produce(self: &Arc<Self>, runtime: &Handle, name: BackendName, producer: Producer) {
+        let lane = Arc::clone(&producer.lane);
+        let (store, theirs) = (Arc::clone(self), runtime.clone());
+        lane.behind_those_aside(runtime, move || {
+            let producers = &store.turns.producers[name as usize];
+            wait::lock(&producers.waiting).push_back(producer);
+            let this = Arc::clone(&store);
+            // Whoever comes first takes those along who have come since.
+            producers
+                .line
+                .push(&theirs, move || this.put_in_journal(name));
         });
-        let store = Arc::clone(self);
-        // Whoever comes first takes those along who have come since.
-        producers
-            .line
-            .push(&runtime, move || store.put_in_journal(name));
     }
 
     /// Puts into the journal what stands in the line of a backend, as far as one sync goes.
@@ -457,6 +473,7 @@ impl Store {
             let (tell, told) = tokio::sync::oneshot::channel();
             lane.flush_later(
                 deadline,
+                Arc::clone(&cancel),
                 Reply::new(move |flushed| drop(tell.send(flushed))),
             );
             (Arc::clone(lane), told)

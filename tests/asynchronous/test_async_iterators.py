@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,36 @@ def test_nothing_is_fetched_before_the_first_step(open_async: Open) -> None:
         messages = db.iter_messages()
         await db.write_message("k", "v")
         assert [entry async for entry in messages] == [("k", "v")]
+
+    run(main())
+
+
+def test_closing_ends_it(open_async: Open) -> None:
+    db, refusing = open_async(), open_async(errors="log")
+
+    async def main() -> None:
+        await db.write_messages(dict.fromkeys(keys(0, 10), "v"))
+        async with contextlib.aclosing(db.iter_messages(page_size=3)) as messages:
+            assert await anext(messages) == ("000", "v")
+        assert [entry async for entry in messages] == []
+        await messages.aclose()
+        async with contextlib.aclosing(refusing.iter_messages(page_size=0)) as nothing:
+            assert [entry async for entry in nothing] == []
+
+    run(main())
+
+
+def test_one_in_use_is_not_closed(open_async: Open) -> None:
+    db = open_async()
+
+    async def main() -> None:
+        await db.write_message("k", "v")
+        messages = db.iter_messages()
+        step = await begun(anext(messages))
+        with pytest.raises(ValueError, match="in use by another task"):
+            await messages.aclose()
+        assert await step == ("k", "v")
+        await messages.aclose()
 
     run(main())
 

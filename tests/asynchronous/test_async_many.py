@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 
 from TetherDB import AsyncDB
 
-from .support import adds_up, begun, outcomes, run
+from .support import adds_up, begun, outcomes, run, turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,6 +87,25 @@ def test_calls_of_one_key_happen_in_the_order_in_which_they_were_begun(
     for number in range(50):
         expected += [f"{number}"] + ([f"{number} queued"] if number % 10 == 5 else [])
     assert history("k") == expected
+
+
+def test_what_is_queued_after_a_stop_stays_behind_a_direct_call(
+    open_async: Open, history: Callable[[str], list[str | None]], tmp_path: Path
+) -> None:
+    db = open_async(queue_batch={"journal": str(tmp_path / "journal"), "journal_sync": "never", "timeout": 0})
+
+    async def main() -> None:
+        for _ in range(20):
+            # The journal is closed: the first of them opens it.
+            await db.stop()
+            others = [db.write_message(f"{n}", "v") for n in range(100)]
+            await asyncio.gather(
+                *others, db.write_message("k", "direct"), db.write_queue_message("k", "queued")
+            )
+
+    run(main())
+    run(db.flush())
+    assert history("k") == ["direct", "queued"] * 20
 
 
 def test_ten_thousand_wait_for_room_and_come_in(open_async: Open) -> None:
@@ -204,6 +224,40 @@ def test_many_records_in_one_call_leave_the_loop_its_turns(open_async: Open) -> 
         assert watch.longest < 0.02, watch.longest
 
     run(main())
+
+
+def test_letting_go_of_many_records_does_not_keep_the_loop(open_async: Open) -> None:
+    many = 200_000
+    db = open_async()
+
+    async def main() -> None:
+        items: list[Any] = [(f"{n:06}", "v" * 30) for n in range(many)]
+        assert await db.write_messages(items) == many
+        async with Watch() as watch:
+            # Left before its page is given out.
+            iterator = db.iter_messages(page_size=many)
+            assert await anext(iterator) == items[0]
+            del iterator
+            await turns(2)
+            # Given out: the memory of what is left is the system's again.
+            listed = await db.list_messages(many)
+            await turns(2)
+        longest = watch.longest
+        items.append(("wrong", 1))
+        async with Watch() as watch:
+            # Refused with its last item.
+            with pytest.raises(TypeError, match="items"):
+                await db.write_messages(items)
+            await turns(2)
+        assert len(listed["messages"]) == many
+        # Processor time: dropped here, each of them takes 10 milliseconds and more.
+        assert max(longest, watch.longest) < 0.005, (longest, watch.longest)
+
+    gc.disable()
+    try:
+        run(main())
+    finally:
+        gc.enable()
 
 
 def test_while_calls_wait_the_loop_goes_round(open_async: Open, locked: Locked) -> None:

@@ -71,6 +71,76 @@ async def main(db):
 asyncio.run(main(AsyncDB({"local": {"filepath": "f"}})))
 """
 
+CHILD_IN_ITS_PARENTS_LOOP = """
+import asyncio, os, sys, time
+from TetherDB import AsyncDB, _loops
+
+loop = asyncio.new_event_loop()
+db = AsyncDB({"local": {"filepath": "f"}})
+loop.run_until_complete(db.write_message("k", "v"))
+
+async def begin():
+    task = asyncio.ensure_future(db.read_message("k"))
+    await asyncio.sleep(0)
+    return task
+
+def read_soon():
+    # An answer that is there, and that no loop has taken yet.
+    task = loop.run_until_complete(begin())
+    time.sleep(0.3)
+    assert not task.done()
+    return task
+
+async def go_round():
+    before = time.process_time()
+    await asyncio.sleep(1)
+    return time.process_time() - before < 0.4
+
+def readable(post):
+    import select
+    return bool(select.select([post.fileno()], [], [], 0)[0])
+
+"""
+
+PARENT_LIVES = (
+    CHILD_IN_ITS_PARENTS_LOOP
+    + """
+waiting = read_soon()
+pid = os.fork()
+if pid == 0:
+    code = 1
+    try:
+        is_calm = loop.run_until_complete(go_round())
+        loop.run_until_complete(db.write_message("child", "v"))
+        code = 0 if is_calm else 2
+    finally:
+        os._exit(code)
+_, status = os.waitpid(pid, 0)
+print(os.waitstatus_to_exitcode(status), loop.run_until_complete(waiting))
+print(loop.run_until_complete(db.read_message("child")))
+loop.run_until_complete(db.stop())
+"""
+)
+
+PARENT_IS_GONE = (
+    CHILD_IN_ITS_PARENTS_LOOP
+    + """
+waiting = read_soon()
+post = _loops.post_of(loop)
+parent = os.getpid()
+if os.fork() == 0:
+    while os.getppid() == parent:
+        time.sleep(0.01)
+    try:
+        is_calm = loop.run_until_complete(go_round())
+        loop.run_until_complete(db.write_message("child", "v"))
+        print(is_calm, readable(post), flush=True)
+    finally:
+        os._exit(0)
+os._exit(0)
+"""
+)
+
 END = """
 import asyncio
 from TetherDB import DB, AsyncDB
@@ -138,6 +208,18 @@ def test_a_fork_within_a_running_loop_loses_nothing(run_python: Run) -> None:
 def test_a_forked_child_that_awaits_in_its_parents_loop_is_told_so(run_python: Run) -> None:
     done = run_python(AWAIT_IN_CHILD)
     assert (done.returncode, done.stdout) == (0, "0\n"), done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child cannot go on with a loop")
+def test_a_child_that_goes_on_with_its_parents_loop_does_not_spin(run_python: Run) -> None:
+    done = run_python(PARENT_LIVES)
+    assert (done.returncode, done.stdout) == (0, "0 v\nv\n"), done.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a child cannot go on with a loop")
+def test_a_child_whose_parent_is_gone_reads_what_that_has_left(run_python: Run) -> None:
+    done = run_python(PARENT_IS_GONE)
+    assert (done.returncode, done.stdout) == (0, "True False\n"), done.stderr
 
 
 def test_the_end_of_the_program_delivers_what_is_queued(run_python: Run) -> None:

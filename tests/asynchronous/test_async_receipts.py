@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from at_once import in_threads
-from TetherDB import DB, AsyncDB, BackendError, DeliveryError, Receipt
+from TetherDB import DB, AsyncDB, BackendError, DeliveryError, Receipt, _loops
 
 from .support import HOUR, begun, eventually, outcomes, run, turns
 
@@ -68,6 +68,26 @@ def test_many_await_one(open_async: Open) -> None:
         results = await asyncio.gather(*waiting, return_exceptions=True)
         assert results.count(True) == 99
         assert isinstance(results[3], asyncio.CancelledError)
+
+    run(main())
+
+
+def test_one_that_is_awaited_again_and_again_leaves_nothing(open_async: Open) -> None:
+    db = open_async(queue_batch=SLOW)
+
+    async def main() -> None:
+        receipt = await db.write_queue_message("k", "v", receipt=True)
+        patient = await begun(wait(receipt))
+        for _ in range(100):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(wait(receipt), 0.0001)
+        thrown_away = wait(receipt)
+        thrown_away.send(None)
+        thrown_away.close()
+        assert len(_loops.post_of(asyncio.get_running_loop())) == 1
+        await db.flush()
+        assert await patient is True
+        assert await asyncio.wait_for(wait(receipt), HOUR) is True
 
     run(main())
 

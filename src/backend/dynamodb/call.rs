@@ -16,6 +16,7 @@ use super::connect::{Connected, connect};
 use super::error::{Failure, Next, understand};
 use super::table;
 use crate::backend::remote::pause::Pauses;
+use crate::backend::remote::time;
 use crate::config::DynamodbConfig;
 use crate::error::Kind;
 use crate::wait;
@@ -55,7 +56,7 @@ impl Way {
     }
 
     pub(super) fn deadline(&self) -> Instant {
-        Instant::now() + self.config.timeout
+        time::deadline(self.config.timeout)
     }
 
     pub(super) fn close(&self) {
@@ -101,6 +102,7 @@ impl Way {
         E: ProvideErrorMetadata + StdError + Send + Sync + 'static,
         F: Future<Output = Result<T, SdkError<E, HttpResponse>>> + Send,
     {
+        let _request = time::Request;
         let mut pauses = Self::pauses(deadline);
         let mut last: Option<Failure> = None;
         let mut unreachable = 0;

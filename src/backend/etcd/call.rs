@@ -11,6 +11,7 @@ use tokio::time::{Instant, timeout_at};
 use super::error::{self, About, Failure, Next};
 use super::member::{Connection, Member};
 use crate::backend::remote::pause::Pauses;
+use crate::backend::remote::time;
 use crate::config::EtcdConfig;
 use crate::error::{Error, Kind};
 use crate::message::BackendName;
@@ -70,7 +71,8 @@ impl Cluster {
         T: Send,
         F: Future<Output = Result<T, EtcdError>> + Send,
     {
-        let deadline = Instant::now() + self.config.timeout;
+        let _request = time::Request;
+        let deadline = time::deadline(self.config.timeout);
         let count = self.members.len();
         let mut pauses = Pauses::new(FIRST_PAUSE, LONGEST_PAUSE, deadline);
         let mut last: Option<Failure> = None;

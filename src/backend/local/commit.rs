@@ -148,12 +148,6 @@ impl Committer {
         }
     }
 
-    /// Whether nobody writes, or waits to.
-    pub(super) fn is_idle(&self) -> bool {
-        let shared = wait::lock(&self.shared);
-        shared.line.is_empty() && shared.seat.is_some()
-    }
-
     /// The driver: sees through the work of those who are called back, one after the other. Whenever it leads it does
     /// the whole line's, so that this seldom goes round more than once for many.
     fn drive(&self) {
@@ -242,6 +236,7 @@ impl Committer {
     /// for the next time, where many stand before it.
     fn lead(&self, seat: &mut Seat, own: &Arc<Job>, interrupt: &dyn Interrupt) -> Led {
         self.drop_cancelled();
+        self.answer_changes_of_nothing();
         let (writes, checkpoints) = self.sort_line();
         if writes {
             let inside = process::enter();
@@ -344,6 +339,41 @@ impl Committer {
         for job in cancelled {
             job.answer(Err(Error::interrupted()), &self.shared);
         }
+    }
+
+    /// Changing what is not there must not create a file: of those who are called back, the first may find none, up to
+    /// one who creates it. (Whoever waits in a thread has looked before.)
+    fn answer_changes_of_nothing(&self) {
+        let may_find_none = |job: &Job| {
+            matches!(job.work, Work::Update(_) | Work::Delete(_))
+                && matches!(job.caller, Caller::IsCalledBack { .. })
+        };
+        let first_of = |shared: &Shared| shared.line.front().is_some_and(|job| may_find_none(job));
+        if !first_of(&wait::lock(&self.shared)) || !self.has_nothing_at_its_path() {
+            return;
+        }
+        let mut in_vain = Vec::new();
+        {
+            let mut shared = wait::lock(&self.shared);
+            while first_of(&shared)
+                && let Some(job) = shared.line.pop_front()
+            {
+                in_vain.push(job);
+            }
+        }
+        for job in in_vain {
+            let answer = match job.work {
+                Work::Update(_) => Answer::Updated(false),
+                _ => Answer::Deleted(0),
+            };
+            job.answer(Ok(answer), &self.shared);
+        }
+    }
+
+    fn has_nothing_at_its_path(&self) -> bool {
+        let path = &self.settings.path;
+        std::fs::metadata(path).is_ok_and(|file| file.len() == 0)
+            || matches!(path.try_exists(), Ok(false))
     }
 
     fn take_checkpoints(&self) -> Vec<Arc<Job>> {

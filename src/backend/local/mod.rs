@@ -184,13 +184,12 @@ impl Backend for Local {
         cancel: Arc<Cancel>,
         reply: Reply<Changed>,
     ) {
-        let (work, none) = match change {
-            Change::Write(messages) => (Work::Write(messages), false),
-            // Changing what is not there must not create a file.
-            Change::Update(message) => (Work::Update(message), self.has_no_file()),
-            Change::Delete(keys) => (Work::Delete(keys), self.has_no_file()),
+        let work = match change {
+            Change::Write(messages) => Work::Write(messages),
+            Change::Update(message) => Work::Update(message),
+            Change::Delete(keys) => Work::Delete(keys),
         };
-        if none || work.len() == 0 {
+        if work.len() == 0 {
             drop(turn);
             return reply.give(Ok(0));
         }
@@ -272,16 +271,6 @@ impl Local {
     fn has_store(&self, interrupt: &dyn Interrupt) -> Result<bool> {
         let found = self.readers.with(interrupt, |_, _| Ok(()))?;
         Ok(found.is_some())
-    }
-
-    /// As [`Self::has_store`], at a glance. A write that is under way may just make one.
-    fn has_no_file(&self) -> bool {
-        self.committer.is_idle() && self.has_nothing_at_its_path()
-    }
-
-    fn has_nothing_at_its_path(&self) -> bool {
-        std::fs::metadata(&self.path).is_ok_and(|file| file.len() == 0)
-            || matches!(self.path.try_exists(), Ok(false))
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Client, Fault, Most, Part};
+use super::{Client, Fault, Most, Part, time};
 use crate::backend::Failures;
 use crate::error::{Error, Result};
 use crate::executor::gated;
@@ -272,6 +272,7 @@ async fn each<T, F>(
     let mut parts = parts.into_iter();
     let mut running = JoinSet::new();
     let mut go_on = true;
+    let mut begun = time::begun();
     loop {
         while go_on
             && !cancel.cancelled()
@@ -279,10 +280,12 @@ async fn each<T, F>(
             && let Some(range) = parts.next()
         {
             let count = range.len();
-            let request = request(range);
+            let request = time::counted_from(begun, request(range));
             running.spawn(async move { (count, gated(request).await) });
         }
-        match running.join_next().await {
+        let ended = running.join_next().await;
+        begun = None;
+        match ended {
             None => return,
             Some(Ok((count, outcome))) => go_on &= take(count, outcome),
             // Whoever waits for all of them is told of the panic.

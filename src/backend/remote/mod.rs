@@ -5,11 +5,13 @@
 //!
 //! - [`bulk`]: many keys in several requests at once.
 //! - [`pause`]: how long to wait before a request goes again.
+//! - [`time`]: until when a request has time.
 
 pub(super) mod bulk;
 pub(super) mod pause;
 #[cfg(test)]
 mod tests;
+pub(super) mod time;
 
 use std::future::Future;
 use std::ops;
@@ -17,6 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
 
 use super::{
     Backend, Capabilities, Change, Changed, Completion, Failures, Found, Look, Page, Range, Turn,
@@ -126,6 +129,8 @@ pub(super) trait Client: Send + Sync + 'static {
 /// Of calls that are called back, so many have requests under way: a request in flight takes tens of kilobytes, and a
 /// connection may be its own.
 const AT_ONCE: usize = 256;
+/// A wait in line that the error of a call should tell of.
+const NOTABLE: Duration = Duration::from_millis(100);
 
 /// A backend across a network.
 pub(super) struct Remote<C> {
@@ -142,7 +147,7 @@ impl<C: Client> Remote<C> {
     }
 
     /// Has the runtime do `work`, and answer. It is not begun if nobody waits for it any more, or if those before it take
-    /// all of its time.
+    /// all of its time; what they leave of it is its first request's.
     fn call_back<T, F>(
         &self,
         cancel: Arc<Cancel>,
@@ -157,15 +162,18 @@ impl<C: Client> Remote<C> {
             Err(error) => return reply.give(Err(error)),
         };
         let (client, at_once) = (Arc::clone(&self.client), Arc::clone(&self.at_once));
+        let begun = Instant::now();
         runtime.spawn(async move {
-            let turn = tokio::time::timeout(client.timeout(), at_once.acquire_owned()).await;
+            let turn = timeout_at(begun + client.timeout(), at_once.acquire_owned()).await;
             let outcome = match turn {
                 Ok(_) if cancel.cancelled() => Err(Error::interrupted()),
                 // Boxed: what waits for its turn has no room for a request yet.
                 Ok(turn) => {
-                    let outcome = Box::pin(executor::gated(work(client, cancel))).await;
+                    let waited = begun.elapsed();
+                    let work = time::counted_from(Some(begun), work(client, cancel));
+                    let outcome = Box::pin(executor::gated(work)).await;
                     drop(turn);
-                    outcome
+                    outcome.map_err(|error| short_of_time(error, waited))
                 }
                 Err(_) => Err(waited_in_vain(&*client)),
             };
@@ -191,6 +199,17 @@ impl<C: Client> Remote<C> {
             }
         })
     }
+}
+
+/// Says so where a request failed that had less than its time.
+fn short_of_time(error: Error, waited: Duration) -> Error {
+    if error.kind() != Kind::Timeout || waited < NOTABLE {
+        return error;
+    }
+    error.noted(&format!(
+        "{:.1} s of its time went by in line: {AT_ONCE} other calls of this handle were under way.",
+        waited.as_secs_f64()
+    ))
 }
 
 fn waited_in_vain<C: Client>(client: &C) -> Error {

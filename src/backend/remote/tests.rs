@@ -1,15 +1,19 @@
 //! Many keys in several requests, on a service that is told what to refuse; and the wait of a verb for its task.
 
 use crate::sync::Mutex;
+use std::ops::RangeInclusive;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::pause::Pauses;
-use super::{Client, Fault, List, Most, Part, Remote, bulk};
-use crate::backend::{Backend, Failures, Page};
+use super::{AT_ONCE, Client, Fault, List, Most, Part, Remote, bulk, time};
+use crate::backend::{Backend, Change, Failures, Look, Page};
 use crate::error::{Error, Kind, Result};
 use crate::message::{BackendName, Limits, Message};
+use crate::reply::Reply;
 use crate::wait::{Cancel, Interrupt, Never, lock};
 
 /// Takes four messages or ten bytes a request.
@@ -22,6 +26,8 @@ struct Service {
     busiest: AtomicUsize,
     /// How long an update takes.
     slow: Duration,
+    /// Until when each ping, and each request to write, had time.
+    deadlines: Mutex<Vec<Instant>>,
     atomic: bool,
 }
 
@@ -36,6 +42,13 @@ impl Service {
         lock(&self.requests).push(keys);
         tokio::time::sleep(Duration::from_millis(1)).await;
         self.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl Service {
+    fn note_deadline(&self) {
+        let _request = time::Request;
+        lock(&self.deadlines).push(time::deadline(self.timeout()));
     }
 }
 
@@ -82,6 +95,7 @@ impl Client for Service {
 
     /// Refuses keys with "bad", leaves those with "later", and is not there for those with "down".
     async fn write(&self, part: Part<Message>) -> Result<Failures, Fault> {
+        self.note_deadline();
         let keys: Vec<String> = part.items().iter().map(|m| m.key().to_owned()).collect();
         self.serve(keys.clone()).await;
         if keys.iter().any(|key| key.contains("down")) {
@@ -142,6 +156,8 @@ impl Client for Service {
     }
 
     async fn ping(&self) -> Result<()> {
+        self.note_deadline();
+        self.note_deadline();
         Ok(())
     }
 
@@ -338,7 +354,7 @@ fn reads_and_deletes_are_put_together_again() {
 
 #[test]
 fn pauses_end_before_the_deadline() {
-    let begun = tokio::time::Instant::now();
+    let begun = Instant::now();
     let deadline = begun + Duration::from_millis(300);
     let mut pauses = Pauses::new(
         Duration::from_millis(1),
@@ -417,4 +433,58 @@ fn threads_that_need_the_runtime_first_get_the_same() {
             .collect();
         assert!(ids.iter().all(|id| *id == ids[0]));
     });
+}
+
+/// Between which deadlines that of a call lies which `begin` begins behind as many others as may be under way.
+fn begin_in_line(
+    remote: &Arc<Remote<Service>>,
+    begin: impl FnOnce(Arc<Remote<Service>>),
+) -> RangeInclusive<Instant> {
+    for _ in 0..AT_ONCE {
+        let update = Change::Update(Message::new("k", "v"));
+        let reply = Reply::new(|updated: Result<usize>| assert_eq!(updated.unwrap(), 1));
+        Arc::clone(remote).change(update, Box::new(()), Arc::default(), reply);
+    }
+    let earliest = Instant::now();
+    begin(Arc::clone(remote));
+    let timeout = remote.client.timeout();
+    earliest + timeout..=Instant::now() + timeout
+}
+
+fn told<T: Send + 'static>() -> (Reply<T>, impl FnOnce()) {
+    let (tell, told) = mpsc::channel();
+    let reply = Reply::new(move |outcome: Result<T>| tell.send(outcome.map(drop)).unwrap());
+    let wait = move || told.recv_timeout(Duration::from_secs(20)).unwrap().unwrap();
+    (reply, wait)
+}
+
+#[test]
+fn a_call_that_stands_in_line_has_one_deadline_from_its_beginning() {
+    let remote = Arc::new(Remote::new(Service {
+        slow: Duration::from_millis(200),
+        ..Service::default()
+    }));
+    let deadlines = || std::mem::take(&mut *lock(&remote.client.deadlines));
+
+    let (reply, wait) = told();
+    let expected = begin_in_line(&remote, |remote| {
+        remote.look(Look::Ping, Arc::default(), reply);
+    });
+    wait();
+    let noted = deadlines();
+    assert!(expected.contains(&noted[0]));
+    // Its next request has its own time, as those of a call that has never waited.
+    assert!(noted[1] > *expected.end());
+
+    let (reply, wait) = told();
+    let messages = (0..40).map(|i| Message::new(&i.to_string(), ""));
+    let write = Change::Write(messages.collect());
+    let expected = begin_in_line(&remote, |remote| {
+        remote.change(write, Box::new(()), Arc::default(), reply);
+    });
+    wait();
+    let noted = deadlines();
+    let (first, later) = noted.split_at(remote.client.most_in_flight());
+    assert!(first.iter().all(|one| expected.contains(one)));
+    assert!(!later.is_empty() && later.iter().all(|one| one > expected.end()));
 }
