@@ -1,21 +1,32 @@
-"""The command as users run it: a process with its own streams."""
+"""The command as users run it: a process with its own streams, or at a terminal."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import json
 import os
+import pty
+import re
+import struct
 import subprocess
 import sys
+import termios
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from TetherDB import DB
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 # Seconds; nothing here takes long.
 PATIENCE = 60
+ROWS, COLUMNS = 40, 100
+COMMAND = [sys.executable, "-m", "TetherDB"]
 
 
 @dataclass(frozen=True)
@@ -26,15 +37,20 @@ class Ran:
     out: str
     err: str
 
+    @property
+    def records(self) -> list[Any]:
+        """What it printed, as JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
 
 @pytest.fixture
 def tetherdb(tmp_path: Path) -> Callable[..., Ran]:
     """Runs `tetherdb` with these arguments, in the temporary folder, on what it gets as its input."""
 
-    def run(*arguments: str | Path, stdin: str | bytes = b"", **environment: str) -> Ran:
+    def run(*arguments: str | bytes | Path, stdin: str | bytes = b"", **environment: str) -> Ran:
         given = stdin.encode() if isinstance(stdin, str) else stdin
         ended = subprocess.run(
-            [sys.executable, "-m", "TetherDB", *map(str, arguments)],
+            [*COMMAND, *arguments],
             cwd=tmp_path,
             input=given,
             capture_output=True,
@@ -47,6 +63,119 @@ def tetherdb(tmp_path: Path) -> Callable[..., Ran]:
     return run
 
 
+@pytest.fixture
+def shell(tmp_path: Path) -> Callable[..., Ran]:
+    """Runs a line of bash, in which `tetherdb` is the command."""
+
+    def run(line: str, **environment: str) -> Ran:
+        command = f'set -o pipefail; tetherdb() {{ "$PYTHON" -m TetherDB "$@"; }}\n{line}'
+        ended = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=clean_environment() | {"PYTHON": sys.executable} | environment,
+            timeout=PATIENCE,
+            check=False,
+        )
+        return Ran(ended.returncode, ended.stdout.decode(), ended.stderr.decode())
+
+    return run
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts `tetherdb` with pipes for its streams, and goes on."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def run(*arguments: str | Path, **environment: str) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        process = subprocess.Popen(
+            [*COMMAND, *map(str, arguments)],
+            cwd=tmp_path,
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            env=clean_environment() | environment,
+        )
+        started.append(process)
+        return process
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def terminal(tmp_path: Path) -> Callable[..., Ran]:
+    """Runs `tetherdb` at a terminal, where `typed` is typed in; both its streams are `out`."""
+
+    def run(*arguments: str, typed: str = "", **environment: str) -> Ran:
+        ours, theirs = pty.openpty()
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        process = subprocess.Popen(
+            [*COMMAND, *arguments],
+            cwd=tmp_path,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            env=clean_environment() | {"TERM": "xterm-256color"} | environment,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        os.write(ours, typed.encode())
+        shown = b""
+        # Linux ends a terminal that nobody writes to any more with an error.
+        with contextlib.suppress(OSError):
+            while data := os.read(ours, 65536):
+                shown += data
+        os.close(ours)
+        return Ran(process.wait(PATIENCE), shown.decode().replace("\r\n", "\n"), "")
+
+    return run
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Callable[[Mapping[str, Any]], None]:
+    """Writes records into the file that commands find, `localdb`."""
+
+    def write(records: Mapping[str, Any]) -> None:
+        with DB({"local": {"filepath": str(tmp_path / "localdb"), "synchronous": "off"}}) as db:
+            db.write_messages(records)
+
+    return write
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> Callable[[], dict[str, Any]]:
+    """What is in that file."""
+
+    def read() -> dict[str, Any]:
+        with DB({"local": {"filepath": str(tmp_path / "localdb")}}) as db:
+            return dict(db.iter_messages())
+
+    return read
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> Callable[..., Path]:
+    """Writes a configuration file."""
+
+    def write(**sections: Any) -> Path:
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(sections), encoding="utf-8")
+        return path
+
+    return write
+
+
+def plain(shown: str) -> str:
+    """What a terminal shows, without colours."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", shown)
+
+
 def clean_environment() -> dict[str, str]:
     """This environment without what would change what the command does."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TETHERDB_")}
+    mine = ("TETHERDB_", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES", "PYTHONUTF8", "PYTHONIOENCODING")
+    return {name: value for name, value in os.environ.items() if not name.startswith(mine)}

@@ -104,8 +104,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         output.abandon()
         return Code.BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
-        # What has been found until then comes before what went wrong.
-        output.abandon()
+        if isinstance(error, KeyboardInterrupt):
+            # Now: whoever reads may do so slowly, or not at all.
+            output.abandon()
+        else:
+            # What has been found until then comes before what went wrong.
+            output.finish_or_abandon()
         text, code = explain(error)
         output.note(one_line(text))
         settings = context.obj if context else None

@@ -107,12 +107,13 @@ def retry_command(settings: Settings, journal: Path | None, timeout: float) -> C
     left = look_into_journal(path)["messages"]
     delivered = max(0, before - len(left))
     if settings.json:
-        error = None if ended is None else one_line(str(ended) or "interrupted")
-        output.as_json({"delivered": delivered, "left": len(left), "error": error})
+        why = None if ended is None else one_line(str(ended) or "interrupted")
+        output.as_json({"delivered": delivered, "left": len(left), "error": why})
     else:
         output.line(f"delivered: {delivered}")
         output.line(f"left: {_counted(left)}")
     if isinstance(ended, KeyboardInterrupt):
+        output.finish()
         raise ended
     return Code.FAILED if left else Code.DONE
 

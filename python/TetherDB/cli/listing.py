@@ -108,10 +108,13 @@ def _draw(page: Sequence[tuple[str, str | None]], has_head: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = output.console()
+    rows = [(Text(output.printable(key)), Text(output.printable((text or "")[:SHOWN]))) for key, text in page]
+    # Keys have what they need, up to half of the line.
+    width = min(max((key.cell_len for key, _ in rows), default=0), console.width // 2)
     table = Table(box=None, pad_edge=False, show_header=has_head, header_style="bold")
-    table.add_column("key", no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column("value", no_wrap=True, overflow="ellipsis", ratio=2)
-    for key, text in page:
-        shown = output.printable((text or "")[:SHOWN])
-        table.add_row(Text(output.printable(key)), Text(shown))
-    output.draw(output.console(), table, soft_wrap=False)
+    table.add_column("key", no_wrap=True, overflow="ellipsis", width=max(width, len("key")))
+    table.add_column("value", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*row)
+    output.draw(console, table, soft_wrap=False)

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 # The same without the ends of lines and tabs, for texts of several lines.
 _UNSEEN = re.compile(r"(?![\n\t])" + _CONTROL.pattern)
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
 
 
 def prepare() -> None:
@@ -62,7 +61,8 @@ def as_json(value: Any) -> None:
     """One line of JSON, for machines."""
     is_unicode = "utf" in (getattr(sys.stdout, "encoding", None) or "").lower()
     text = json.dumps(value, ensure_ascii=not is_unicode)
-    line(_SURROGATE.sub(_escape, text))
+    # What is left of control characters ends a line for some; escaped it is the same JSON.
+    line(printable(text))
 
 
 def value(text: str) -> Any:
@@ -113,13 +113,17 @@ def finish() -> None:
             sys.stdout.flush()
 
 
-def abandon() -> None:
-    """What is left for stdout must not be tried again when the interpreter ends."""
-    if sys.stdout is None:
-        return
+def finish_or_abandon() -> None:
+    """Everything is out when this returns, if it can be written."""
     try:
-        sys.stdout.flush()
-    except OSError:
+        finish()
+    except (OSError, Stop):
+        abandon()
+
+
+def abandon() -> None:
+    """What is left for stdout is not tried again, not even when the interpreter ends."""
+    if sys.stdout is not None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
