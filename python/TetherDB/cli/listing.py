@@ -113,7 +113,8 @@ def _draw(page: Sequence[tuple[str, str | None]], has_head: bool) -> None:
     # Keys have what they need, up to half of the line.
     width = min(max((key.cell_len for key, _ in rows), default=0), console.width // 2)
     table = Table(box=None, pad_edge=False, show_header=has_head, header_style="bold")
-    table.add_column("key", no_wrap=True, overflow="ellipsis", width=max(width, len("key")))
+    width = max(width, len("key"))
+    table.add_column("key", no_wrap=True, overflow="ellipsis", min_width=width, max_width=width)
     table.add_column("value", no_wrap=True, overflow="ellipsis")
     for row in rows:
         table.add_row(*row)
