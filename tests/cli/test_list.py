@@ -119,7 +119,7 @@ def test_a_terminal_shows_a_table_of_values(
     store({"[red]a\x1b[2J": {"text": "[bold]b"}, "b": "long " * 100} | {f"n{n:03}": "x" for n in range(50)})
     lines = plain(terminal("list", "--values").out).splitlines()
     assert lines[0].split() == ["key", "value"]
-    assert lines[1].split(maxsplit=1) == ["[red]a\\u001b[2J", '{"text": "[bold]b"}']
+    assert lines[1].rstrip().split(maxsplit=1) == ["[red]a\\u001b[2J", '{"text": "[bold]b"}']
     assert lines[2].rstrip().endswith("\u2026")
     # The head is there once, whatever the number of pages.
     assert len(lines) == 1 + 2 + 50

@@ -63,8 +63,9 @@ def explain(error: BaseException) -> tuple[str, Code]:
             return str(error), error.code
         case click.NoSuchOption():
             command = error.ctx.command_path if error.ctx else "tetherdb"
-            hint = f"See: {command} --help. (What begins with - and is no option stands behind --)"
-            return f"{_sentence(error.format_message())} {hint}", Code.WRONG_INPUT
+            like = f" Did you mean '{error.possibilities[0]}'?" if error.possibilities else ""
+            text = f"No such option '{error.option_name}'.{like} See: {command} --help."
+            return f"{text} (A key or value that begins with - stands behind --)", Code.WRONG_INPUT
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "tetherdb"
             return f"{_sentence(error.format_message())} See: {command} --help", Code.WRONG_INPUT

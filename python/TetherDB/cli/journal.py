@@ -138,7 +138,7 @@ def drop_command(settings: Settings, journal: Path | None, is_dry: bool, is_sure
         _tell(settings, len(given_up), "would be dropped")
         return
     if given_up and not is_sure:
-        confirm(f"Drop {_messages(len(given_up))} that were given up from {path}?")
+        confirm(f"Drop what was given up from {path}: {_messages(len(given_up))}?")
     dropped = drop_failed_from_journal(path, settings.backend if "backend" in settings.given else None)
     _tell(settings, dropped, "dropped")
 

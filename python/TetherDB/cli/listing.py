@@ -115,7 +115,8 @@ def _draw(page: Sequence[tuple[str, str | None]], has_head: bool) -> None:
     table = Table(box=None, pad_edge=False, show_header=has_head, header_style="bold")
     width = max(width, len("key"))
     table.add_column("key", no_wrap=True, overflow="ellipsis", min_width=width, max_width=width)
-    table.add_column("value", no_wrap=True, overflow="ellipsis")
+    rest = max(console.width - width - 2, len("value"))
+    table.add_column("value", no_wrap=True, overflow="ellipsis", max_width=rest)
     for row in rows:
         table.add_row(*row)
     output.draw(console, table, soft_wrap=False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 )
 @options(leave_out=("bucket",))
 def stats_command(settings: Settings, counts: bool) -> Code:
-    """Say whether the backends answer, and what is stored and queued.
+    """Say what is stored and queued, and whether backends answer.
 
     Of all backends that are configured, or the one that --backend names. Ends with
     3 if one does not answer.
