@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import struct
 import subprocess
 import sys
@@ -20,7 +21,7 @@ import pytest
 from TetherDB import DB
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 # Seconds; nothing here takes long.
@@ -63,18 +64,28 @@ def tetherdb(tmp_path: Path) -> Callable[..., Ran]:
     return run
 
 
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder for PATH, in which `tetherdb` is the command."""
+    folder = tmp_path_factory.mktemp("programs")
+    program = folder / "tetherdb"
+    program.write_text(f'#!/bin/sh\nexec {shlex.join(COMMAND)} "$@"\n')
+    program.chmod(0o755)
+    return folder
+
+
 @pytest.fixture
-def shell(tmp_path: Path) -> Callable[..., Ran]:
-    """Runs a line of bash, in which `tetherdb` is the command."""
+def shell(tmp_path: Path, programs: Path) -> Callable[..., Ran]:
+    """Runs lines of bash."""
 
     def run(line: str, **environment: str) -> Ran:
-        command = f'set -o pipefail; tetherdb() {{ "$PYTHON" -m TetherDB "$@"; }}\n{line}'
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         ended = subprocess.run(
-            ["bash", "-c", command],
+            ["bash", "-o", "pipefail", "-c", line],
             cwd=tmp_path,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            env=clean_environment() | {"PYTHON": sys.executable} | environment,
+            env=clean_environment() | {"PATH": path} | environment,
             timeout=PATIENCE,
             check=False,
         )
@@ -109,13 +120,13 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Callable[..., Ran]:
-    """Runs `tetherdb` at a terminal, where `typed` is typed in; both its streams are `out`."""
+    """Runs `tetherdb` at a terminal, where `typed` is typed in; all it prints is `out`."""
 
-    def run(*arguments: str, typed: str = "", **environment: str) -> Ran:
+    def run(*arguments: str, typed: str = "", program: Sequence[str] = COMMAND, **environment: str) -> Ran:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*program, *arguments],
             cwd=tmp_path,
             stdin=theirs,
             stdout=theirs,

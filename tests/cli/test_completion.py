@@ -27,14 +27,11 @@ def test_the_script_and_the_line_to_add(tetherdb: Callable[..., Ran], shell_name
     assert f"_TETHERDB_COMPLETE={shell_name}_complete" in rest
 
 
-@pytest.mark.parametrize("shell_name", SHELLS)
+@pytest.mark.parametrize("shell_name", [name for name in SHELLS if shutil.which(name)])
 def test_a_shell_takes_the_script(tetherdb: Callable[..., Ran], tmp_path: Path, shell_name: str) -> None:
-    program = shutil.which(shell_name)
-    if program is None:
-        pytest.skip(f"there is no {shell_name} here")
     script = tmp_path / "script"
     script.write_text(tetherdb("completion", shell_name).out)
-    checked = subprocess.run([program, "-n", str(script)], capture_output=True, text=True, check=False)
+    checked = subprocess.run([shell_name, "-n", str(script)], capture_output=True, text=True, check=False)
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
@@ -52,7 +49,7 @@ def test_bash_completes(shell: Callable[..., Ran]) -> None:
         return ended.out.split()
 
     assert completed("tetherdb", "p") == ["put", "ping"]
-    assert completed("tetherdb", "journal", "") == ["show", "retry", "drop"]
+    assert completed("tetherdb", "journal", "") == ["drop", "retry", "show"]
     assert completed("tetherdb", "get", "--buck") == ["--bucket"]
     assert completed("tetherdb", "list", "--backend", "e") == ["etcd"]
 

@@ -53,5 +53,5 @@ def test_a_terminal_is_not_steered_by_it(
     for command in (["list"], ["list", "--values"], ["stats", "--count"], ["get", "--", key, "nobody"]):
         shown = plain(terminal(*command).out)
         assert not {"\x1b", "\x07", "\r"} & set(shown), command
-        if key == KEYS["markup"]:
+        if key == KEYS["markup"] and command[0] != "stats":
             assert key in shown

@@ -89,8 +89,8 @@ def test_what_begins_with_a_dash_stands_behind_two(
     ended = tetherdb("put", "-key", "-5")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == (
-        "tetherdb: No such option '-k'. See: tetherdb put --help. (What begins with - and is no option stands "
-        "behind --)\n"
+        "tetherdb: No such option '-k'. See: tetherdb put --help. "
+        "(A key or value that begins with - stands behind --)\n"
     )
     assert tetherdb("put", "--bucket", "b", "--", "-key", "-5") == Ran(0, "", "")
     assert content() == {"b:-key": "-5"}

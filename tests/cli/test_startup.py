@@ -18,7 +18,7 @@ LOOK = """
 import sys
 from TetherDB.cli.app import run
 code = run(sys.argv[1:])
-print(*sorted(name for name in sys.modules if "." not in name or name.startswith("TetherDB.")), file=sys.stderr)
+print(*sys.modules, file=sys.stderr)
 sys.exit(code)
 """
 

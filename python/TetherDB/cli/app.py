@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +90,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
             return shell_complete(tetherdb, {}, "tetherdb", COMPLETION, completion)
         logging.getLogger("TetherDB").addHandler(Notes())
+        sys.unraisablehook = _raise_again
         try:
             with tetherdb.make_context("tetherdb", given) as context:
                 code = tetherdb.invoke(context)
@@ -118,6 +121,21 @@ def run(arguments: Sequence[str] | None = None) -> int:
 
             output.trace(traceback.format_exception(error))
         return code
+
+
+def _raise_again(told: sys.UnraisableHookArgs) -> None:
+    """A Ctrl-C that met a place that cannot raise it, such as a line of the log, comes once more."""
+    if not issubclass(told.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(told)
+        return
+    # A little later, since here it would be as lost.
+    again = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])
+    if hasattr(signal, "pthread_kill"):
+        # To the very thread that waits, so that it does not go on waiting.
+        main = threading.main_thread().ident or 0
+        again = threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT])
+    again.daemon = True
+    again.start()
 
 
 class Notes(logging.Handler):

@@ -78,7 +78,7 @@ def explain(error: BaseException) -> tuple[str, Code]:
         case TetherDBError():
             return str(error), Code.WRONG_INPUT
         case ModuleNotFoundError() if (error.name or "").partition(".")[0] in ("rich", "textual"):
-            return NEEDED.format(name=error.name), Code.WRONG_INPUT
+            return NEEDED.format(name=(error.name or "").partition(".")[0]), Code.WRONG_INPUT
         case OSError():
             named = f"{error.filename}: " if error.filename else ""
             return f"{named}{error.strerror or error}", Code.FAILED
