@@ -49,6 +49,17 @@ def test_an_object_is_stored_as_json_dumps_spells_it_and_all_else_as_it_is(
         assert stored_text("piped") == stored_text("given") == stored
 
 
+def test_an_object_with_a_mistake_is_remarked_on(tetherdb: Callable[..., Ran]) -> None:
+    ended = tetherdb("put", "a", '{"a": 1,}')
+    assert (ended.code, ended.out) == (0, "")
+    assert ended.err == (
+        "tetherdb: stored as a text, since it is no JSON object: Expecting property name enclosed in double "
+        "quotes: line 1 column 9 (char 8). --text says that it is meant so\n"
+    )
+    for more in ("--text", "--quiet"):
+        assert tetherdb("put", "a", '{"a": 1,}', more).err == ""
+
+
 def test_text_is_stored_exactly(tetherdb: Callable[..., Ran], stored_text: Callable[[str], str]) -> None:
     for text in ('{"a":1}', "line\n", '{"a":1,"a":2}'):
         assert tetherdb("put", "a", "--text", text).code == 0

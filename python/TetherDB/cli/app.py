@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import signal
@@ -57,6 +56,8 @@ class Lazy(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Says which command may have been meant."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
             like = difflib.get_close_matches(args[0], COMMANDS, n=1)
             hint = f" Did you mean '{like[0]}'?" if like else ""
             raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)

@@ -67,16 +67,20 @@ def standard_input(quiet: bool) -> str:
     return decoded(sys.stdin.buffer.read(), "standard input")
 
 
-def value_of(text: str) -> str | dict[str, Any]:
+def value_of(text: str, quiet: bool) -> str | dict[str, Any]:
     """The value of a text: a dict if it is a JSON object, else the text as it is.
 
-    What reading an object would silently change is refused.
+    What reading an object would silently change is refused, and of an object that is none there is a remark.
     """
     if not text.lstrip(" \t\n\r").startswith("{"):
         return text
     try:
         value: dict[str, Any] = json.loads(text, object_pairs_hook=_object, parse_float=_float)
-    except json.JSONDecodeError:
+    except json.JSONDecodeError as fault:
+        if not quiet:
+            output.note(
+                f"stored as a text, since it is no JSON object: {fault}. --text says that it is meant so"
+            )
         return text
     except RecursionError:
         raise _refused("it is nested too deeply") from None

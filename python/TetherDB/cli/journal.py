@@ -172,6 +172,9 @@ def _owner(process: int | None) -> str:
     """Whether the process that opened it last still runs."""
     if process is None:
         return ""
+    if os.name == "nt":
+        # There the question would be a Ctrl-C.
+        return f". Process {process} opened it last"
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -29,10 +29,10 @@ def _arguments(command: _C) -> _C:
 def _value(settings: Settings, given: str | None, is_text: bool) -> str | dict[str, Any]:
     """What is to be stored."""
     if given not in (None, "-"):
-        return given if is_text else value_of(given)
+        return given if is_text else value_of(given, settings.quiet)
     text = standard_input(settings.quiet)
     # `get` ends a text with a newline, and so does `echo`.
-    return text if is_text else value_of(text.removesuffix("\n"))
+    return text if is_text else value_of(text.removesuffix("\n"), settings.quiet)
 
 
 @click.command("put")
