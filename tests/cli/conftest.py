@@ -27,6 +27,12 @@ if TYPE_CHECKING:
 # Seconds; nothing here takes long.
 PATIENCE = 60
 ROWS, COLUMNS = 40, 100
+# A terminal's Ctrl-C goes to the programs that it is the terminal of.
+AT_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
 COMMAND = [sys.executable, "-m", "TetherDB"]
 
 
@@ -120,13 +126,22 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Callable[..., Ran]:
-    """Runs `tetherdb` at a terminal, where `typed` is typed in; all it prints is `out`."""
+    """Runs `tetherdb` at a terminal, where `typed` is typed in; all it prints is `out`.
 
-    def run(*arguments: str, typed: str = "", program: Sequence[str] = COMMAND, **environment: str) -> Ran:
+    `when`: what is shown before anything is typed. Ctrl-C can be typed, too: "\\x03".
+    """
+
+    def run(
+        *arguments: str,
+        typed: str = "",
+        when: str = "",
+        program: Sequence[str] = COMMAND,
+        **environment: str,
+    ) -> Ran:
         ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
         process = subprocess.Popen(
-            [*program, *arguments],
+            [sys.executable, "-c", AT_TERMINAL, *program, *arguments],
             cwd=tmp_path,
             stdin=theirs,
             stdout=theirs,
@@ -135,11 +150,15 @@ def terminal(tmp_path: Path) -> Callable[..., Ran]:
             start_new_session=True,
         )
         os.close(theirs)
-        os.write(ours, typed.encode())
-        shown = b""
+        shown, is_typed = b"", False
         # Linux ends a terminal that nobody writes to any more with an error.
         with contextlib.suppress(OSError):
-            while data := os.read(ours, 65536):
+            while True:
+                if not is_typed and when.encode() in shown:
+                    os.write(ours, typed.encode())
+                    is_typed = True
+                if not (data := os.read(ours, 65536)):
+                    break
                 shown += data
         os.close(ours)
         return Ran(process.wait(PATIENCE), shown.decode().replace("\r\n", "\n"), "")

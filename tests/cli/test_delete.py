@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import plain
+from .conftest import Ran, plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from .conftest import Ran
 
 RECORDS = {"users:a": "1", "users:b": "2", "users2:c": "3", "d": "4"}
 
@@ -52,11 +50,9 @@ def test_a_dry_run_of_keys(tetherdb: Callable[..., Ran], content: Callable[[], d
 
 def test_a_bucket(tetherdb: Callable[..., Ran], content: Callable[[], dict[str, Any]]) -> None:
     ended = tetherdb("delete", "--all", "--bucket", "users", "--yes")
-    assert (ended.code, ended.out) == (0, "")
-    assert ended.err == 'tetherdb: 2 records of bucket "users" of the file localdb deleted\n'
+    assert ended == Ran(0, '2 records of bucket "users" of the file localdb deleted\n', "")
     assert set(content()) == {"users2:c", "d"}
     assert tetherdb("delete", "--all", "--bucket", "users", "--yes", "--json").records == [{"records": 0}]
-    assert tetherdb("delete", "--all", "--bucket", "users", "--yes", "--quiet").err == ""
 
 
 def test_everything(tetherdb: Callable[..., Ran], content: Callable[[], dict[str, Any]]) -> None:
@@ -66,8 +62,7 @@ def test_everything(tetherdb: Callable[..., Ran], content: Callable[[], dict[str
 
 def test_a_dry_run_counts(tetherdb: Callable[..., Ran], content: Callable[[], dict[str, Any]]) -> None:
     ended = tetherdb("delete", "--all", "--bucket", "users", "--dry-run")
-    assert (ended.code, ended.out) == (0, "")
-    assert ended.err == 'tetherdb: 2 records would be deleted from bucket "users" of the file localdb\n'
+    assert ended == Ran(0, '2 records would be deleted from bucket "users" of the file localdb\n', "")
     assert tetherdb("delete", "--all", "--everything", "--dry-run", "--json").records == [{"records": 4}]
     assert content() == RECORDS
 
@@ -88,7 +83,7 @@ def test_nobody_is_asked_where_nobody_is(
 def test_a_terminal_is_asked(
     terminal: Callable[..., Ran], content: Callable[[], dict[str, Any]], answer: str, code: int, left: int
 ) -> None:
-    ended = terminal("delete", "--all", "--bucket", "users", typed=answer)
+    ended = terminal("delete", "--all", "--bucket", "users", typed=answer, when="[y/N]")
     assert ended.code == code
     assert 'Delete all records of bucket "users" of the file localdb? [y/N]:' in plain(ended.out)
     assert ("nothing was done" in ended.out) == (code != 0)
@@ -125,5 +120,5 @@ def test_more_than_one_page(
 ) -> None:
     store({f"many:{number}": "x" for number in range(2_500)})
     ended = tetherdb("delete", "--all", "--bucket", "many", "--yes")
-    assert ended.err == 'tetherdb: 2500 records of bucket "many" of the file localdb deleted\n'
+    assert ended.out == '2500 records of bucket "many" of the file localdb deleted\n'
     assert content() == RECORDS

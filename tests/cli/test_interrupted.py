@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import PATIENCE
+from .conftest import PATIENCE, plain
 
 if TYPE_CHECKING:
     import subprocess
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from servers.etcd import EtcdServer
+
+    from .conftest import Ran
 
 MANY = 150_000
 
@@ -155,3 +157,24 @@ def test_a_journal_that_is_sent(
     # What was done, and what is left, is said all the same.
     assert process.stdout.read() == b"delivered: 1\nleft: 1 message (etcd 1)\n"
     assert b"tetherdb: interrupted\n" in process.stderr.read()
+
+
+@pytest.mark.parametrize("answer", ["\x03", "\x04"], ids=["Ctrl-C", "Ctrl-D"])
+def test_a_question(
+    terminal: Callable[..., Ran],
+    store: Callable[[Mapping[str, Any]], None],
+    content: Callable[[], dict[str, Any]],
+    answer: str,
+) -> None:
+    store({"users:a": "1"})
+    ended = terminal("delete", "--all", "--bucket", "users", typed=answer, when="[y/N]")
+    assert ended.code == 130
+    assert plain(ended.out).endswith("\ntetherdb: interrupted\n")
+    assert content() == {"users:a": "1"}
+
+
+def test_a_value_that_is_typed(terminal: Callable[..., Ran], content: Callable[[], dict[str, Any]]) -> None:
+    ended = terminal("put", "a", typed="half a value\n\x03", when="Ctrl-D")
+    assert ended.code == 130
+    assert plain(ended.out).endswith("tetherdb: interrupted\n")
+    assert content() == {}

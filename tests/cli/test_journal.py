@@ -154,10 +154,23 @@ def test_a_terminal_is_asked(
     terminal: Callable[..., Ran], config: Path, left_behind: int, answer: str, code: int
 ) -> None:
     del left_behind
-    ended = terminal("journal", "drop", "--config", str(config), typed=answer)
+    ended = terminal("journal", "drop", "--config", str(config), typed=answer, when="[y/N]")
     assert ended.code == code
     assert "[y/N]:" in plain(ended.out)
     assert ("1 message dropped" in ended.out) == (code == 0)
+
+
+@pytest.mark.parametrize("seconds", ["nan", "-1", "soon"])
+def test_a_wrong_timeout(
+    tetherdb: Callable[..., Ran], config: Path, left_behind: int, tmp_path: Path, seconds: str
+) -> None:
+    del left_behind
+    before = (tmp_path / "a journal").read_bytes()
+    ended = tetherdb("journal", "retry", "--config", config, "--timeout", seconds)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--timeout" in ended.err
+    assert ended.err.count("\n") == 1
+    assert (tmp_path / "a journal").read_bytes() == before
 
 
 @pytest.mark.parametrize("command", [["show"], ["retry"], ["drop"], ["drop", "--yes"], ["drop", "--dry-run"]])

@@ -157,7 +157,7 @@ def test_five_megabytes(tetherdb: Callable[..., Ran], content: Callable[[], dict
 def test_a_terminal_is_told_that_it_is_read(
     terminal: Callable[..., Ran], content: Callable[[], dict[str, Any]]
 ) -> None:
-    ended = terminal("put", "a", typed="typed in\n\x04")
+    ended = terminal("put", "a", typed="typed in\n\x04", when="Ctrl-D")
     assert ended.code == 0
     assert "the value is read from here; Ctrl-D on a line of its own ends it" in plain(ended.out)
     assert content() == {"a": "typed in"}

@@ -114,6 +114,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         else:
             # What has been found until then comes before what went wrong.
             output.finish_or_abandon()
+        if isinstance(error, KeyboardInterrupt | click.Abort):
+            output.end_line()
         text, code = explain(error)
         output.note(one_line(text))
         settings = context.obj if context else None

@@ -103,8 +103,8 @@ def _all(settings: Settings, found: Records) -> None:
 def _tell(settings: Settings, count: int, text: str) -> None:
     if settings.json:
         output.as_json({"records": count})
-    elif not settings.quiet:
-        output.note(text)
+    else:
+        output.line(output.printable(text))
 
 
 def _records(count: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections import Counter
 from pathlib import Path
@@ -88,6 +89,8 @@ def retry_command(settings: Settings, journal: Path | None, timeout: float) -> C
     With --backend, only what that one gave up is sent again. Ends with 3 if
     something is left. The journal must not be in use.
     """
+    if math.isnan(timeout):
+        raise Stop("--timeout is no number of seconds")
     path = _path(settings, journal)
     before = len(look_into_journal(path)["messages"])
     configuration = settings.configuration(journal=True)

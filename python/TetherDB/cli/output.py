@@ -84,6 +84,13 @@ def note(text: str) -> None:
             sys.stderr.flush()
 
 
+def end_line() -> None:
+    """Ends the line at a terminal in which a key such as Ctrl-C was pressed."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        with contextlib.suppress(OSError):
+            sys.stderr.write("\n")
+
+
 def trace(lines: Iterable[str]) -> None:
     """Where an error comes from."""
     if sys.stderr is not None:
