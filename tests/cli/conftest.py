@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import select
 import shlex
 import struct
 import subprocess
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Seconds; nothing here takes long.
 PATIENCE = 60
+SILENCE = 2
 ROWS, COLUMNS = 40, 100
 # A terminal's Ctrl-C goes to the programs that it is the terminal of.
 AT_TERMINAL = """
@@ -157,6 +159,11 @@ def terminal(tmp_path: Path) -> Callable[..., Ran]:
                 if not is_typed and when.encode() in shown:
                     os.write(ours, typed.encode())
                     is_typed = True
+                if not select.select([ours], [], [], SILENCE)[0]:
+                    # Python may look for Ctrl-C just before it begins to read, and not again.
+                    if is_typed and typed.endswith("\x03"):
+                        os.write(ours, b"\x03")
+                    continue
                 if not (data := os.read(ours, 65536)):
                     break
                 shown += data

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import signal
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .conftest import PATIENCE, plain
+from .conftest import PATIENCE, SILENCE, plain
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
@@ -72,9 +73,11 @@ def test_a_bucket_that_is_being_deleted(
         process = start("delete", "--all", "--bucket", "n", "--yes")
         eventually(lambda: db.read_message("n:000000") is None)
         said = interrupt(process)
-    found = re.match(r'tetherdb: (\d+) records of bucket "n" of the file localdb deleted, not all\n', said)
+    found = re.match(
+        r'tetherdb: at least (\d+) records of bucket "n" of the file localdb deleted, not all\n', said
+    )
     assert found is not None, said
-    assert 0 < int(found[1]) <= MANY
+    assert int(found[1]) < MANY
     # The transaction that was under way may be done all the same.
     assert len(content()) in (MANY - int(found[1]), MANY - int(found[1]) - 1000)
 
@@ -126,8 +129,11 @@ def test_a_value_that_is_awaited(
     assert b"initialized" in process.stderr.readline()
     process.stdin.write(b"half a value")
     process.stdin.flush()
-    process.send_signal(signal.SIGINT)
-    process.wait(PATIENCE)
+    while process.poll() is None:
+        process.send_signal(signal.SIGINT)
+        # Python may look for it just before it begins to read, and not again.
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(SILENCE)
     assert process.returncode == 130
     assert b"tetherdb: interrupted\n" in process.stderr.read()
     assert content() == {}

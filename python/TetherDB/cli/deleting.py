@@ -94,8 +94,8 @@ def _all(settings: Settings, found: Records) -> None:
         for keys in pages.of_keys(found):
             count += found.delete(keys)
     except BaseException:
-        # Whatever ended it: what is gone is gone.
-        output.note(f"{_records(count)} of {settings.place} deleted, not all")
+        # Whatever ended it: what is gone is gone, and so may be what was under way.
+        output.note(f"at least {_records(count)} of {settings.place} deleted, not all")
         raise
     _tell(settings, count, f"{_records(count)} of {settings.place} deleted")
 

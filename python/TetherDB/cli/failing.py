@@ -83,8 +83,8 @@ def explain(error: BaseException) -> tuple[str, Code]:
             named = f"{error.filename}: " if error.filename else ""
             return f"{named}{error.strerror or error}", Code.FAILED
         case _:
-            text = f"{type(error).__name__}: {str(error).rstrip('.')}. This is a bug of TetherDB: please report it"
-            return f"{text}; --verbose shows where", Code.BUG
+            text = f"{type(error).__name__}: {str(error).rstrip('.')}. This is a bug of TetherDB: "
+            return f"{text}please report it; --verbose shows where", Code.BUG
 
 
 def one_line(text: str) -> str:
