@@ -96,8 +96,10 @@ def retry_command(settings: Settings, journal: Path | None, timeout: float) -> C
     configuration = settings.configuration(journal=True)
     configuration["queue_batch"] = {**configuration.get("queue_batch", {}), "journal": os.fspath(path)}
     ended: BaseException | None = None
-    db = DB(configuration)
+    db: DB | None = None
     try:
+        # It sends at once what waits.
+        db = DB(configuration)
         db.retry_failed(settings.backend if "backend" in settings.given else None)
         db.flush(timeout)
     except (FlushTimeout, DeliveryError, KeyboardInterrupt) as error:
@@ -105,8 +107,9 @@ def retry_command(settings: Settings, journal: Path | None, timeout: float) -> C
         ended = error
     finally:
         # It ends at once, and what is not delivered stays in the journal.
-        with contextlib.suppress(TetherDBError):
-            db.stop(timeout=0)
+        if db is not None:
+            with contextlib.suppress(TetherDBError):
+                db.stop(timeout=0)
     left = look_into_journal(path)["messages"]
     delivered = max(0, before - len(left))
     if settings.json:
