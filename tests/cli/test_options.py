@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import TetherDB
+from TetherDB.cli.app import COMMANDS
 
 from .conftest import Ran
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-COMMANDS = ["get", "put", "update", "delete", "list", "ping", "stats", "journal", "config", "completion"]
 
 
 def test_options_stand_before_or_behind_the_command_and_the_latter_win(
@@ -51,7 +50,7 @@ def test_without_a_command_it_is_the_help(tetherdb: Callable[..., Ran]) -> None:
 def test_the_help_names_every_command_with_a_whole_sentence(tetherdb: Callable[..., Ran]) -> None:
     listed = tetherdb("--help").out.partition("Commands:\n")[2]
     lines = re.findall(r"^  (\w+)  +(.*)$", listed, re.MULTILINE)
-    assert [name for name, _ in lines] == COMMANDS
+    assert [name for name, _ in lines] == list(COMMANDS)
     for name, sentence in lines:
         assert sentence.endswith("."), name
         assert not sentence.endswith("..."), name

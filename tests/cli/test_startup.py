@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from TetherDB.cli.app import COMMANDS
+
 from .conftest import clean_environment
 
 if TYPE_CHECKING:
@@ -47,17 +49,7 @@ def test_only_what_is_needed_is_imported(
     imported = set(ended.stderr.split())
     assert "click" in imported
     assert not {"rich", "textual", "asyncio", "TetherDB.opentelemetry"} & imported
-    commands = {
-        "reading",
-        "writing",
-        "deleting",
-        "listing",
-        "status",
-        "stats",
-        "journal",
-        "config",
-        "completion",
-    }
+    commands = set(COMMANDS.values())
     ours = {name for name in commands if f"TetherDB.cli.{name}" in imported}
     # `stats` pings, and writing says of a missing key what reading does.
     assert ours - {"status", "reading"} <= {module}
