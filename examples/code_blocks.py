@@ -1,9 +1,10 @@
-"""Runs the Python blocks of a Markdown page word for word: ``python examples/code_blocks.py README.md``.
+"""Runs the blocks of a Markdown page word for word: ``python examples/code_blocks.py README.md``.
 
 All blocks of a page run in order, in one namespace and one temporary folder. A block of ``>>>`` lines is a
 dialogue and is compared answer by answer, as doctest does. Any other block is a program; where a text block
 marked ``<!-- output -->`` follows it, what it printed (log lines included) must be that text.
-``...`` stands for anything, in both.
+``...`` stands for anything, in both. A block of the language ``console`` is what a shell shows: see
+console_blocks.py.
 
 A block of any language that is marked ``<!-- file: NAME -->`` is no program: it becomes that file in the
 folder. A Python block marked ``<!-- servers -->`` needs the servers of docker-compose.yaml. It runs with
@@ -27,6 +28,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+import console_blocks
+
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<body>.*?)^```$", re.MULTILINE | re.DOTALL)
 OUTPUT = "<!-- output -->"
 SERVERS = "<!-- servers -->"
@@ -43,6 +46,7 @@ class Block:
     output: str | None = None
     needs_servers: bool = False
     file: str | None = None
+    is_console: bool = False
 
     @property
     def is_dialogue(self) -> bool:
@@ -60,12 +64,15 @@ def read_blocks(page: str) -> list[Block]:
         line = page.count("\n", 0, fence.start("body")) + 1
         file = FILE.search(between)
         needs_servers = between.endswith(SERVERS)
-        if file or fence["language"] == "python":
-            blocks.append(Block(line, fence["body"], None, needs_servers, file[1] if file else None))
+        if file or fence["language"] in ("python", "console"):
+            name = file[1] if file else None
+            is_console = fence["language"] == "console"
+            blocks.append(Block(line, fence["body"], None, needs_servers, name, is_console))
             marks += needs_servers or file is not None
         elif between.endswith(OUTPUT):
             last = blocks[-1] if blocks else None
-            if between != OUTPUT or last is None or last.is_dialogue or last.file or last.output is not None:
+            is_program = last and not (last.is_dialogue or last.is_console or last.file)
+            if between != OUTPUT or last is None or not is_program or last.output is not None:
                 raise ValueError(f"line {line}: this output does not directly follow a program")
             last.output = fence["body"]
             marks += 1
@@ -76,6 +83,8 @@ def read_blocks(page: str) -> list[Block]:
 
 def run_block(block: Block, page: Path, namespace: dict[str, Any], printed: io.StringIO) -> str | None:
     """Run one block; what is wrong with it, or None."""
+    if block.is_console:
+        return console_blocks.complaint_about(block.source)
     if block.is_dialogue:
         return _run_dialogue(block, page, namespace)
     start = printed.tell()
@@ -130,6 +139,7 @@ def run_page(page: Path, addresses: dict[str, str] | None = None, with_servers: 
         ran += 1
         lines = len(block.source.splitlines())
         kind = "a dialogue, every answer" if block.is_dialogue else "a program"
+        kind = "commands, and what they print," if block.is_console else kind
         compared = "" if block.output is None else f", {len(block.output.splitlines())} printed lines"
         print(f"  {where}: {kind} of {lines} lines{compared}: as documented")
     left = f"; {skipped} were skipped" if skipped else ""

@@ -7,6 +7,7 @@ is one distribution; it brings its licenses and a bill of materials, and it stor
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import tempfile
 from importlib import metadata
@@ -49,7 +50,19 @@ def main(environment: str) -> None:
         with TetherDB.DB(config) as db:
             assert db.read_message("alice") == {"name": "Alice"}
             assert db.read_message("bob") == {"name": "Bob"}
+    check_command()
     print(f"test-wheel: Python {sys.version.split()[0]}: alone, complete, and it stores and reads")
+
+
+def check_command() -> None:
+    """The command is there; without the packages of its extra it says what to install."""
+    (command,) = metadata.entry_points(group="console_scripts", name="tetherdb")
+    assert command.value == "TetherDB.cli:main", f"the command is {command.value}"
+    assert callable(command.load())
+    run = [sys.executable, "-I", "-m", "TetherDB", "list"]
+    ended = subprocess.run(run, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2, f"it ended with {ended.returncode}"
+    assert 'pip install "tetherdb[cli]"' in ended.stderr, ended.stderr
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from asyncio import AbstractEventLoop, Future
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Mapping
 from os import PathLike
+from pathlib import Path
 from types import TracebackType
 from typing import (
     Any,
@@ -47,9 +48,9 @@ def config_schema() -> str:
 
 @type_check_only
 class _Inspected(TypedDict):
-    local: str
+    local: Path
     backends: list[str]
-    journal: str | None
+    journal: Path | None
 
 @type_check_only
 class _Look(TypedDict):

@@ -39,7 +39,7 @@ def test_the_page_is_true(page: Path, tmp_path: Path, request: pytest.FixtureReq
     assert ran.returncode == 0, ran.stdout
     # Nothing after the last block either: the end of the program is silent.
     assert ran.stderr == ""
-    blocks = text.count("\n```python\n")
+    blocks = text.count("\n```python\n") + text.count("\n```console\n")
     assert f"{page.name}: {blocks} blocks ran word for word\n" in ran.stdout
     # Every block ran in the page's own temporary folder.
     assert list(tmp_path.iterdir()) == []
@@ -114,6 +114,36 @@ def test_blocks_share_names_and_a_folder_and_both_streams(tmp_path: Path) -> Non
     ran = run_page(page, tmp_path)
     assert ran.returncode == 0, ran.stdout
     assert "3 blocks ran" in ran.stdout
+
+
+def test_console_blocks_are_run_at_a_terminal(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(
+        '```console\n$ tetherdb put a \'{"n": 1}\'\n$ tetherdb get a\n{\n  "n": 1\n}\n'
+        "$ for n in 1 2; do\n> echo $n; done\n1\n2\n$ tetherdb get b; echo $?\n...not exist...\n1\n```\n"
+        "```python\n>>> from TetherDB import DB\n>>> DB().read_message('a')\n{'n': 1}\n```\n"
+    )
+    ran = run_page(page, tmp_path)
+    assert ran.returncode == 0, ran.stdout
+    assert "2 blocks ran word for word\n" in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("```console\n$ echo one\ntwo\n```\n", "It printed:\none"),
+        ("```console\n$ echo one\n```\n", "It printed:\none"),
+        ("```console\n$ true\none\n```\n", "The page says:\none"),
+        ("```console\n$ echo one\none\n$ echo two\none\n```\n", "$ echo two"),
+        ("```console\necho one\n```\n", "does not begin with a command"),
+    ],
+)
+def test_a_console_block_that_is_not_true_fails(text: str, complaint: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    ran = run_page(page, tmp_path)
+    assert ran.returncode == 1
+    assert complaint in ran.stdout
 
 
 def test_blocks_that_need_servers_run_only_when_there_are_some(tmp_path: Path) -> None:

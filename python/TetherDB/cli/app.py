@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +20,20 @@ from TetherDB.cli.settings import ALL, Settings
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Where each command is, and its line in the list: only the one that runs is imported.
+# Where each command is, in the order of the list: only the one that runs is imported.
 COMMANDS = {
+    "get": "reading",
+    "put": "writing",
+    "update": "writing",
+    "delete": "deleting",
+    "list": "listing",
     "ping": "status",
+    "stats": "stats",
+    "journal": "journal",
+    "config": "config",
+    "completion": "completion",
 }
+COMPLETION = "_TETHERDB_COMPLETE"
 
 
 class Lazy(click.Group):
@@ -39,6 +51,18 @@ class Lazy(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Says which command may have been meant."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            like = difflib.get_close_matches(args[0], COMMANDS, n=1)
+            hint = f" Did you mean '{like[0]}'?" if like else ""
+            raise click.UsageError(f"No such command '{args[0]}'.{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
 
 @click.group("tetherdb", cls=Lazy, context_settings={"help_option_names": ["--help", "-h"]})
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
@@ -46,12 +70,10 @@ class Lazy(click.Group):
 def tetherdb(context: click.Context, /, **given: Any) -> None:
     """Read, write and move the records of TetherDB.
 
-    Without a configuration that is the file "localdb" in this folder.
+    Without a configuration that is the file "localdb" in this folder. The options
+    below can stand before the command or behind it.
     """
-    known = {option.name for option in ALL}
-    context.obj = Settings(
-        **{name: value for name, value in given.items() if name in known and value is not None}
-    )
+    context.obj = Settings.of(given)
 
 
 for _option in reversed(ALL):
@@ -64,31 +86,59 @@ def run(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     context: click.Context | None = None
     try:
-        if completion := os.environ.get("_TETHERDB_COMPLETE"):
+        if completion := os.environ.get(COMPLETION):
             from click.shell_completion import shell_complete
 
-            return shell_complete(tetherdb, {}, "tetherdb", "_TETHERDB_COMPLETE", completion)
+            return shell_complete(tetherdb, {}, "tetherdb", COMPLETION, completion)
         logging.getLogger("TetherDB").addHandler(Notes())
-        with tetherdb.make_context("tetherdb", given) as context:
-            code = tetherdb.invoke(context)
+        sys.unraisablehook = _raise_again
+        try:
+            with tetherdb.make_context("tetherdb", given) as context:
+                code = tetherdb.invoke(context)
+        except click.exceptions.NoArgsIsHelpError as told:
+            # The help that click prints then, with its exit code.
+            click.echo(told.format_message(), err=True)
+            return Code.WRONG_INPUT
+        except click.exceptions.Exit as ended:
+            code = ended.exit_code
         output.finish()
         return int(code or 0)
-    except click.exceptions.Exit as ended:
-        output.finish()
-        return ended.exit_code
     except BrokenPipeError:
         # As other programs end: whoever reads, such as `head`, has had enough.
         output.abandon()
         return Code.BROKEN_PIPE
     except (Exception, KeyboardInterrupt) as error:
+        if isinstance(error, KeyboardInterrupt):
+            # Now: whoever reads may do so slowly, or not at all.
+            output.abandon()
+        else:
+            # What has been found until then comes before what went wrong.
+            output.finish_or_abandon()
+        if isinstance(error, KeyboardInterrupt | click.Abort):
+            output.end_line()
         text, code = explain(error)
         output.note(one_line(text))
         settings = context.obj if context else None
         if isinstance(settings, Settings) and settings.verbose:
             import traceback
 
-            traceback.print_exc()
+            output.trace(traceback.format_exception(error))
         return code
+
+
+def _raise_again(told: sys.UnraisableHookArgs) -> None:
+    """A Ctrl-C that met a place that cannot raise it, such as a line of the log, comes once more."""
+    if not issubclass(told.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(told)
+        return
+    # A little later, since here it would be as lost.
+    again = threading.Timer(0.05, signal.raise_signal, [signal.SIGINT])
+    if hasattr(signal, "pthread_kill"):
+        # To the very thread that waits, so that it does not go on waiting.
+        main = threading.main_thread().ident or 0
+        again = threading.Timer(0.05, signal.pthread_kill, [main, signal.SIGINT])
+    again.daemon = True
+    again.start()
 
 
 class Notes(logging.Handler):

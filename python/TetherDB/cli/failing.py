@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 import click
 
-from TetherDB import BackendError, BackendNotConfigured, DeliveryError, FlushTimeout, TetherDBError
+from TetherDB import BackendError, DeliveryError, FlushTimeout, QueueFull, TetherDBError
+from TetherDB.cli import NEEDED
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
 
 
 class Code(IntEnum):
@@ -36,32 +42,49 @@ class Stop(Exception):
         self.code = code
 
 
+@contextlib.contextmanager
+def refusals() -> Generator[None]:
+    """Around a verb that is given what users gave: what it refuses is their mistake, and no bug of this code.
+
+    Keep it around the verb alone. Anywhere else a ValueError or TypeError is a bug.
+    """
+    try:
+        yield
+    except TetherDBError:
+        raise
+    except (ValueError, TypeError) as refused:
+        raise Stop(str(refused)) from refused
+
+
 def explain(error: BaseException) -> tuple[str, Code]:
     """What to print for an error, and how to end."""
     match error:
         case Stop():
             return str(error), error.code
+        case click.NoSuchOption():
+            command = error.ctx.command_path if error.ctx else "tetherdb"
+            like = f" Did you mean '{error.possibilities[0]}'?" if error.possibilities else ""
+            text = f"No such option '{error.option_name}'.{like} See: {command} --help."
+            return f"{text} (A key or value that begins with - stands behind --)", Code.WRONG_INPUT
         case click.UsageError():
             command = error.ctx.command_path if error.ctx else "tetherdb"
-            return f"{error.format_message().rstrip('.')}. See: {command} --help", Code.WRONG_INPUT
+            return f"{_sentence(error.format_message())} See: {command} --help", Code.WRONG_INPUT
         case click.ClickException():
             return error.format_message(), Code.WRONG_INPUT
         case KeyboardInterrupt() | click.Abort():
             return "interrupted", Code.INTERRUPTED
-        case BackendNotConfigured():
-            return str(error), Code.WRONG_INPUT
-        case BackendError() | DeliveryError() | FlushTimeout():
+        case BackendError() | DeliveryError() | FlushTimeout() | QueueFull():
             return str(error), Code.FAILED
         case TetherDBError():
             return str(error), Code.WRONG_INPUT
-        case ValueError() | TypeError() if _is_ours(error):
-            return str(error), Code.WRONG_INPUT
+        case ModuleNotFoundError() if (error.name or "").partition(".")[0] in ("rich", "textual"):
+            return NEEDED.format(name=(error.name or "").partition(".")[0]), Code.WRONG_INPUT
         case OSError():
             named = f"{error.filename}: " if error.filename else ""
             return f"{named}{error.strerror or error}", Code.FAILED
         case _:
-            text = f"{type(error).__name__}: {error}. This is a bug of TetherDB: please report it; "
-            return f"{text}--verbose shows where", Code.BUG
+            text = f"{type(error).__name__}: {str(error).rstrip('.')}. This is a bug of TetherDB: "
+            return f"{text}please report it; --verbose shows where", Code.BUG
 
 
 def one_line(text: str) -> str:
@@ -69,6 +92,5 @@ def one_line(text: str) -> str:
     return re.sub(r"\s*\n\s*", "; ", text.strip())
 
 
-def _is_ours(error: BaseException) -> bool:
-    """Whether the engine raised it, which tells users what they gave; else it is a bug of this code."""
-    return error.__traceback__ is not None and error.__cause__ is None and error.__context__ is None
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."

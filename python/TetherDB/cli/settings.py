@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +14,7 @@ import click
 
 from TetherDB import DB
 from TetherDB._tetherdb import inspect_config
+from TetherDB.cli.given import BUCKET
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +38,18 @@ class Settings:
     json: bool = False
     quiet: bool = False
     verbose: bool = False
+    # The names of those that were given, by an option or the environment.
+    given: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, options: dict[str, Any]) -> Settings:
+        """The settings of the options that were given; those that were not are None."""
+        return cls().changed(options)
+
+    def changed(self, options: dict[str, Any]) -> Settings:
+        """These settings, with the options that were given behind the command."""
+        ours = {name: value for name, value in options.items() if value is not None}
+        return replace(self, given=self.given | set(ours), **ours)
 
     def configuration(self, *, journal: bool = False) -> dict[str, Any]:
         """The configuration as `DB` takes it.
@@ -69,7 +83,16 @@ class Settings:
     @property
     def local_file(self) -> Path:
         """The file of the local backend."""
-        return Path(inspect_config(self.configuration())["local"])
+        return inspect_config(self.configuration())["local"]
+
+    @property
+    def place(self) -> str:
+        """Where the records are, for sentences."""
+        bucket = f"bucket {json.dumps(self.bucket, ensure_ascii=False)} of " if self.bucket else ""
+        if self.backend != "local":
+            return f"{bucket}{self.backend}"
+        file = self.local_file
+        return f"{bucket}the file {file}" + ("" if file.exists() else ", which does not exist")
 
 
 @dataclass(frozen=True)
@@ -105,7 +128,11 @@ _BACKEND = _Option(
 _BUCKET = _Option(
     "bucket",
     ("--bucket", "bucket"),
-    {"metavar": "NAME", "help": "The bucket; without it keys are the full ones, as BUCKET:KEY."},
+    {
+        "type": BUCKET,
+        "metavar": "NAME",
+        "help": "The bucket; without it keys are the full ones, as BUCKET:KEY.",
+    },
 )
 _JSON = _Option("json", ("--json", "json"), {"is_flag": True, "default": None, "help": "JSON, for machines."})
 _QUIET = _Option(
@@ -134,13 +161,13 @@ def options(
         def call(*args: _P.args, **given: _P.kwargs) -> _R:
             context = click.get_current_context()
             settings = context.find_object(Settings) or Settings()
-            names = [option.name for option in ALL]
-            ours: dict[str, Any] = {
-                name: value for name in names if (value := given.pop(name, None)) is not None
-            }
-            settings = replace(settings, **ours)
+            ours: dict[str, Any] = {option.name: given.pop(option.name, None) for option in ALL}
+            settings = settings.changed(ours)
             if settings.config_file is None and os.environ.get(VARIABLE):
-                settings = replace(settings, config_file=Path(os.environ[VARIABLE]))
+                settings = settings.changed({"config_file": Path(os.environ[VARIABLE])})
+            if settings.quiet:
+                for handler in logging.getLogger("TetherDB").handlers:
+                    handler.setLevel(logging.ERROR)
             # Whoever handles an error wants to know, too.
             context.find_root().obj = settings
             return command(settings, *args, **given)
