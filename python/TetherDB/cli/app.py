@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 # Where each command is, and its line in the list: only the one that runs is imported.
 COMMANDS = {
     "ping": "status",
+    "browse": "browse",
 }
 
 
