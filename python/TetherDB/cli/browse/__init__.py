@@ -1,9 +1,9 @@
 """``tetherdb browse``: what is stored, in the terminal.
 
-- :mod:`places`, :mod:`listing`, :mod:`records`, :mod:`pretty`, :mod:`queues`: what is shown, without textual.
+- Without textual: :mod:`places`, :mod:`listing`, :mod:`records`, :mod:`pretty`, :mod:`queues`.
 - :mod:`calls`: the engine's verbs beside the interface, which they must not block.
-- :mod:`rows`: a list of any length; :mod:`panes`: the parts of the window; :mod:`screens`: what asks and edits.
-- :mod:`app`: what keys do.
+- :mod:`rows`: a list of any length; :mod:`panes`: the window; :mod:`screens`: what opens over it.
+- :mod:`app`: what keys do; :mod:`editing`: those that change something.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _is_terminal(stream: object) -> bool:
 
 
 class _notes_held_back:  # noqa: N801 -- used as `with`
-    """While the terminal is drawn on, TetherDB's log is kept, and printed afterwards: the latest lines of it."""
+    """While the terminal is drawn on, TetherDB's log is kept; the latest lines are printed afterwards."""
 
     def __enter__(self) -> None:
         self._logger = logging.getLogger("TetherDB")

@@ -13,12 +13,13 @@ from textual.app import App, ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
+from textual.markup import escape
 from textual.widgets import Footer, Input, Static
 
 from TetherDB import TetherDBError
-from TetherDB.cli.browse import editing, queues
+from TetherDB.cli.browse import editing, pretty, queues
 from TetherDB.cli.browse.calls import Calls
-from TetherDB.cli.browse.listing import Listing
+from TetherDB.cli.browse.listing import Listing, ListPage
 from TetherDB.cli.browse.panes import KeyPane, KeyRows, PlaceRows, StatusPane, ValuePane
 from TetherDB.cli.browse.places import SCANNED_AT_ONCE, Found, Place
 from TetherDB.cli.browse.records import read
@@ -28,8 +29,10 @@ from TetherDB.cli.failing import Code, one_line
 from TetherDB.cli.output import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
+
+    from textual.worker import Worker
 
     from TetherDB import DB
 
@@ -55,9 +58,6 @@ class Browser(App[None]):
         Binding("s", "scan", "Scan"),
         Binding("c", "copy", "Copy"),
         Binding("C", "copy_key", show=False),
-        Binding("e", "edit", "Edit"),
-        Binding("n", "new", "New"),
-        Binding("d", "delete", "Delete"),
         Binding("escape", "clear", show=False),
         Binding("question_mark", "help", "Help", key_display="?"),
         Binding("q", "leave", "Quit"),
@@ -78,12 +78,16 @@ class Browser(App[None]):
         """backend, bucket: what is chosen at first. journal: whose state is shown. write: allows changes."""
         super().__init__()
         self.db, self.write = db, write
+        self.list_page: ListPage = db.list_keys
         self.calls = Calls()
         self.found = {name: Found(name) for name in backends}
         self.listing: Listing | None = None
         # The record that is shown: its key and stored text.
         self.shown: tuple[str, str | None] | None = None
+        self._reading: str | None = None
         self.failure: BaseException | None = None
+        self._loader: Worker[None] | None = None
+        self._scans: dict[str, Worker[None]] = {}
         self._first = Place(backend if backend in self.found else backends[0], bucket or None)
         self._journal = queues.JournalWatch(journal) if journal else None
         self._named = title
@@ -102,10 +106,12 @@ class Browser(App[None]):
 
     def on_mount(self) -> None:
         """Begins: the first place, the scans, the looks at the queue."""
-        mode = ("  WRITE", "bold $text-warning") if self.write else ("  read-only", "$text-muted")
+        mode = ("  WRITE", "bold $text-warning") if self.write else ("  read-only", "$foreground 60%")
         self.query_one("#title", Static).update(
             Content.assemble(("TetherDB", "bold"), f"  {printable(self._named)}", mode)
         )
+        for key, action in (("e", "edit"), ("n", "new"), ("d", "delete")):
+            self.bind(key, action, description=action.capitalize(), show=self.write)
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             # Else the terminal would be left as it is now.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, None, 143)
@@ -115,7 +121,13 @@ class Browser(App[None]):
         self.show_places()
         self.choose(self._first)
         self.query_one(KeyRows).focus()
-        self.run_worker(self._watch_queues, group="queues")
+        self.start(self._watch_queues, "queues")
+
+    def start(
+        self, work: Callable[[], Coroutine[Any, Any, None]], group: str, *, exclusive: bool = False
+    ) -> Worker[None]:
+        """Begins work beside the interface. exclusive: the one of the same group before it is given up."""
+        return self.run_worker(work, group=group, exclusive=exclusive)
 
     # Places.
 
@@ -126,7 +138,9 @@ class Browser(App[None]):
 
     def scan(self, found: Found) -> None:
         """Looks through a backend for its buckets, in the background."""
-        self.run_worker(partial(self._scan, found), group=f"scan-{found.backend}", exclusive=True)
+        self._scans[found.backend] = self.start(
+            partial(self._scan, found), f"scan-{found.backend}", exclusive=True
+        )
 
     async def _scan(self, found: Found) -> None:
         found.begin()
@@ -134,22 +148,20 @@ class Browser(App[None]):
         try:
             while True:
                 page = await self.calls.run(
-                    found.backend, self.db.list_keys, SCANNED_AT_ONCE, after, "", found.backend
+                    found.backend, self.list_page, SCANNED_AT_ONCE, after, "", found.backend
                 )
                 found.take(page["keys"])
                 after = page["next_marker"]
                 if after is None:
-                    found.state = "done"
-                    return
+                    break
                 self.show_places()
+            found.state = "done"
         except FAILURES as error:
             found.state, found.error = "failed", one_line(str(error))
         except asyncio.CancelledError:
             found.state = "stopped"
             raise
-        finally:
-            if self.is_running:
-                self.show_places()
+        self.show_places()
 
     def action_scan(self) -> None:
         """Begins or stops the scan of the backend under the cursor, or else of the chosen one."""
@@ -159,7 +171,8 @@ class Browser(App[None]):
             place = rows.places[rows.cursor]
         found = self.found[place.backend]
         if found.state == "scanning":
-            self.workers.cancel_group(self, f"scan-{found.backend}")
+            self._scans[found.backend].cancel()
+            self.set_timer(0.05, self.show_places)
         else:
             self.scan(found)
 
@@ -185,7 +198,7 @@ class Browser(App[None]):
         with search.prevent(Input.Changed):
             search.value = ""
         name = place.backend if place.bucket is None else f"{place.backend} / {place.bucket or '(no bucket)'}"
-        self.query_one(KeyPane).border_title = Content(printable(name))
+        self.query_one(KeyPane).border_title = escape(printable(name))
         self.list_keys(Listing(place))
 
     def list_keys(self, listing: Listing) -> None:
@@ -194,37 +207,40 @@ class Browser(App[None]):
         self.query_one(KeyPane).problem(None)
         self.query_one(KeyRows).show(listing)
         self.query_one(ValuePane).nothing()
-        self.shown = None
+        self.shown = self._reading = None
         self.load()
 
     def load(self) -> None:
         """Fetches the keys that are to be seen, and some more, unless that is under way."""
-        if not any(worker.group == "load" and worker.is_running for worker in self.workers):
-            self.run_worker(self._load, group="load")
+        if self._loader is None or self._loader.is_finished:
+            self._loader = self.start(self._load, "load")
 
     async def _load(self) -> None:
         rows, pane = self.query_one(KeyRows), self.query_one(KeyPane)
         while (listing := self.listing) is not None:
             first, last = rows.seen
             step = listing.wanted(first, last + AHEAD)
-            if step is None:
+            if step is None or listing.failed:
                 break
             self.show_count(loading=True)
             answer = asyncio.ensure_future(
-                self.calls.run(listing.place.backend, listing.fetch, self.db, step)
+                self.calls.run(listing.place.backend, listing.fetch, self.list_page, step)
             )
             # A call that hangs must not keep what was chosen meanwhile from being loaded.
             while not answer.done() and listing is self.listing:
                 await asyncio.wait([answer], timeout=0.05)
-            if listing is not self.listing:
-                answer.cancel()
-                continue
             try:
-                page = answer.result()
+                page = answer.result() if answer.done() else None
             except FAILURES as error:
+                if listing is not self.listing:
+                    continue
+                listing.failed = True
                 pane.problem(f"{printable(one_line(str(error)))}\nPress r to try again.")
                 pane.remark("")
                 return
+            if page is None or listing is not self.listing:
+                answer.cancel()
+                continue
             first, last = rows.seen
             listing.take(page, first, last)
             rows.show(listing)
@@ -254,7 +270,8 @@ class Browser(App[None]):
             known = "" if total is None else f" of {total:,}"
             # Elsewhere than in key order most of what is read may be of other buckets.
             read_so_far = f", {looked} looked at" if listing.looked > listing.rows else ""
-            text = f"{rows}{known} keys loaded{read_so_far}{'…' if loading else '; more below'}"
+            more = "…" if loading else "; more below" if total is None else ""
+            text = f"{rows}{known} keys loaded{read_so_far}{more}"
         self.query_one(KeyPane).remark(text)
 
     def on_rows_seen(self, event: KeyRows.Seen) -> None:
@@ -313,23 +330,30 @@ class Browser(App[None]):
                 self.shown = None
                 self.query_one(ValuePane).nothing()
             return
-        if self.shown is None or self.shown[0] != key:
-            self.run_worker(partial(self._show_value, key), group="value", exclusive=True)
+        if key != self._reading and (self.shown is None or self.shown[0] != key):
+            self._reading = key
+            self.start(partial(self._show_value, key), "value", exclusive=True)
 
     async def _show_value(self, key: str) -> None:
-        place, pane = self.place, self.query_one(ValuePane)
+        listing, place, pane = self.listing, self.place, self.query_one(ValuePane)
         await asyncio.sleep(REST)
+        text, shown, problem = None, None, None
         try:
             text = await self.calls.run(place.backend, read, self.db, place.backend, key)
+            # A large one takes a while.
+            shown = await self.calls.run("pretty", pretty.show, text or "")
         except FAILURES as error:
-            self.shown = None
-            pane.nothing(f"{printable(one_line(str(error)))}\nPress r to try again.", bad=True)
+            problem = printable(one_line(str(error)))
+        if listing is not self.listing:
             return
+        self._reading = None
         self.shown = (key, text)
-        if text is None:
+        if problem:
+            pane.nothing(f"{problem}\nPress r to try again.", bad=True)
+        elif text is None or shown is None:
             pane.nothing(f"{printable(key)}\nIt was deleted meanwhile. Press r to list the keys again.")
         else:
-            pane.show(place, key, text)
+            pane.show(place, key, text, shown)
 
     def action_copy(self) -> None:
         """The stored text, to the terminal's clipboard."""
@@ -362,17 +386,17 @@ class Browser(App[None]):
     def action_edit(self) -> None:
         """The value that is shown."""
         if self._may_change() and self.shown is not None and self.shown[1] is not None:
-            self.run_worker(partial(editing.edit, self, self.place.backend, *self.shown), group="edit")
+            self.start(partial(editing.edit, self, self.place.backend, *self.shown), "edit")
 
     def action_new(self) -> None:
         """A key in what is chosen."""
         if self._may_change():
-            self.run_worker(partial(editing.make, self, self.place), group="edit")
+            self.start(partial(editing.make, self, self.place), "edit")
 
     def action_delete(self) -> None:
         """The key whose value is shown."""
         if self._may_change() and self.shown is not None and self.shown[1] is not None:
-            self.run_worker(partial(editing.remove, self, self.place.backend, *self.shown), group="edit")
+            self.start(partial(editing.remove, self, self.place.backend, *self.shown), "edit")
 
     def _may_change(self) -> bool:
         if not self.write:
@@ -389,7 +413,7 @@ class Browser(App[None]):
         """A key was written, made (1) or deleted (-1) from here."""
         self.found[backend].changed(key, by)
         self.show_places()
-        self.shown = None
+        self.shown = self._reading = None
         if self.listing is not None and by:
             rows = self.query_one(KeyRows)
             self.listing.forget_from(rows.cursor if by < 0 else 0)

@@ -1,6 +1,6 @@
 """The verbs of the engine beside the interface: in threads that nobody waits for.
 
-asyncio's own threads would be waited for at the end, so that a server that does not answer would hold up quitting.
+asyncio's own threads would be waited for at the end: a server that does not answer would hold up quitting.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ class Calls:
     """Runs functions in threads, a few at a time for each name."""
 
     def __init__(self) -> None:
+        """One of these serves one event loop."""
         self._rooms: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST))
 
     async def run(self, name: str, function: Callable[_P, _R], *args: _P.args, **given: _P.kwargs) -> _R:

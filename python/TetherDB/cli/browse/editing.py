@@ -89,7 +89,9 @@ async def remove(app: Browser, backend: str, key: str, text: str | None) -> None
 
 
 def _as_typed(typed: Typed) -> str:
-    return records.editable(records.stored(typed.value))[0] if not isinstance(typed.value, str) else typed.value
+    return (
+        records.editable(records.stored(typed.value))[0] if not isinstance(typed.value, str) else typed.value
+    )
 
 
 def _may_replace(name: str, backend: str, old: str | None, now: str | None, new: str) -> Question:
@@ -121,7 +123,9 @@ async def _store(app: Browser, backend: str, typed: Typed, *, existed: bool) -> 
     """Writes; a key that is to be replaced does not come back where somebody has deleted it just now."""
     if existed:
         if not await app.calls.run(backend, records.replace, app.db, backend, typed.key, typed.value):
-            raise TetherDBError(f"{printable(typed.key)} was deleted meanwhile. Nothing was written: save again.")
+            raise TetherDBError(
+                f"{printable(typed.key)} was deleted meanwhile. Nothing was written: save again."
+            )
     else:
         await app.calls.run(backend, records.write, app.db, backend, typed.key, typed.value)
     app.say(f"Written: {printable(typed.key)}.")

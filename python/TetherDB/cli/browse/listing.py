@@ -7,12 +7,17 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from TetherDB.cli.browse.places import Place
 
 if TYPE_CHECKING:
-    from TetherDB import DB
+    from collections.abc import Callable
+
+    from TetherDB.types import KeysPage
+
+# The verb: page size, marker, bucket, backend.
+ListPage: TypeAlias = "Callable[[int, str | None, str, str], KeysPage]"
 
 PAGE = 200
 # A search looks at more keys in a request, since few of them are shown.
@@ -23,7 +28,7 @@ KEPT = 10_000
 
 @dataclass(frozen=True)
 class Step:
-    """Where a request begins. Behind the keys that begin with what is searched come all others that have it."""
+    """Where a request begins. First come keys that begin with what is searched, then others that have it."""
 
     after: str | None
     others: bool
@@ -51,6 +56,8 @@ class Listing:
         self._starts: list[int] = []
         self.rows = 0
         self.looked = 0
+        # A request of it failed: nothing more is asked.
+        self.failed = False
         self._next: Step | None = self._first()
 
     def _first(self) -> Step:
@@ -86,7 +93,7 @@ class Listing:
                 return page.step
         return self._next if last >= self.rows else None
 
-    def fetch(self, db: DB, step: Step) -> Page:
+    def fetch(self, list_page: ListPage, step: Step) -> Page:
         """One request. Changes nothing here."""
         place = self.place
         size = SEARCHED_AT_ONCE if self.query or place.bucket == "" else PAGE
@@ -94,7 +101,7 @@ class Listing:
         bucket = place.bucket or "" if place.is_ordered else ""
         if not place.is_ordered and place.bucket:
             size = SEARCHED_AT_ONCE
-        found = db.list_keys(size, step.after, bucket, place.backend)
+        found = list_page(size, step.after, bucket, place.backend)
         keys, marker = found["keys"], found["next_marker"]
         looked = len(keys)
         following = None if marker is None else Step(marker, step.others)

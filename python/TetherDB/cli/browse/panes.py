@@ -35,6 +35,7 @@ class PlaceRows(Rows):
     """The backends, and below each what was found in it."""
 
     def __init__(self) -> None:
+        """Shows nothing yet."""
         super().__init__(id="places")
         self.places: list[Place] = []
         self.chosen: Place | None = None
@@ -84,6 +85,7 @@ class KeyRows(Rows):
     """The keys of what was chosen."""
 
     def __init__(self) -> None:
+        """Shows nothing yet."""
         super().__init__(id="keys")
         self.listing: Listing | None = None
 
@@ -161,10 +163,9 @@ class ValuePane(Vertical):
         body.set_class(bad, "problem")
         body.update(text)
 
-    def show(self, place: Place, key: str, text: str) -> None:
+    def show(self, place: Place, key: str, text: str, shown: pretty.Shown) -> None:
         """A value, and what is to say of it."""
         bucket = bucket_of(key)
-        shown = pretty.show(text)
         kind = "JSON" if shown.is_json else "text"
         names = {
             "key": printable(key[len(bucket) + 1 :] if bucket else key),
@@ -173,13 +174,13 @@ class ValuePane(Vertical):
             "size": f"{pretty.size_of(text)}, {kind}",
         }
         about = Content("\n").join(
-            Content.assemble((f"{name:<8}", "$text-muted"), (value, "bold" if name == "key" else ""))
+            Content.assemble((f"{name:<8}", "$foreground 60%"), (value, "bold" if name == "key" else ""))
             for name, value in names.items()
         )
         self.query_one("#about", Static).update(about)
         content = highlight(shown.text, language="json") if shown.is_json else Content(shown.text)
         if not text:
-            content = Content.assemble(("the empty text", "$text-muted italic"))
+            content = Content.assemble(("the empty text", "$foreground 60% italic"))
         if shown.left_out:
             remark = f"\n… {shown.left_out:,} more characters are not shown. All of it: tetherdb get"
             content = Content.assemble(content, (remark, "$text-warning"))
@@ -193,18 +194,19 @@ class StatusPane(Static):
     """The queue of each backend, and the journal."""
 
     def __init__(self) -> None:
+        """Shows nothing yet."""
         super().__init__("", id="status", markup=False)
 
     def show(self, queues: Sequence[tuple[str, list[int], str]], journal: str) -> None:
         """What they are by now."""
         head = f"{'queue':<9}" + "".join(f"{name:>11}" for name in ACCOUNTS)
-        lines: list[Content] = [Content.styled(f"{head}  last error", "$text-muted")]
+        lines: list[Content] = [Content.styled(f"{head}  last error", "$foreground 60%")]
         for backend, accounts, error in queues:
             numbers = [Content(f"{backend:<9}")]
             for name, number in zip(ACCOUNTS, accounts, strict=True):
                 style = "$text-error" if name == "failed" and number else ""
                 numbers.append(Content.styled(f"{number:>11,}", style))
-            numbers.append(Content.styled(f"  {error or '-'}", "$text-error" if error else "$text-muted"))
+            numbers.append(Content.styled(f"  {error or '-'}", "$text-error" if error else "$foreground 60%"))
             lines.append(Content("").join(numbers))
-        lines.append(Content.assemble(("journal  ", "$text-muted"), journal))
+        lines.append(Content.assemble(("journal  ", "$foreground 60%"), journal))
         self.update(Content("\n").join(lines))

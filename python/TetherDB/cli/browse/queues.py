@@ -34,6 +34,7 @@ class JournalWatch:
     """Looks into a journal again only where the file has changed: it may be large."""
 
     def __init__(self, path: Path) -> None:
+        """path: of the file, which need not be there."""
         self.path = path
         self._seen: tuple[int, int] | None = None
         self._last = JournalLook()
@@ -69,7 +70,17 @@ class JournalWatch:
 def queue_rows(stats: Mapping[str, Stats]) -> list[tuple[str, list[int], str]]:
     """For each backend its accounts, and its last error."""
     return [
-        (backend, [accounts[name] for name in ACCOUNTS], printable(accounts["last_error"] or ""))
+        (
+            backend,
+            [
+                accounts["accepted"],
+                accounts["pending"],
+                accounts["delivered"],
+                accounts["failed"],
+                accounts["retried"],
+            ],
+            printable(accounts["last_error"] or ""),
+        )
         for backend, accounts in stats.items()
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from TetherDB._tetherdb import records
 from TetherDB.cli.browse.pretty import indented, is_object
@@ -44,7 +44,7 @@ def delete(db: DB, backend: str, key: str) -> bool:
 
 
 def editable(text: str) -> tuple[str, bool]:
-    """A stored text as it is edited, and whether it is JSON. Raises WrongText where an editor would change it."""
+    """A stored text to be edited, and whether it is JSON. WrongText where an editor would change it."""
     if len(text) > MOST_EDITED:
         raise WrongText("This value is too large to be edited here. Use: tetherdb get, and tetherdb put")
     if is_object(text):
@@ -69,7 +69,7 @@ def parse(text: str, *, as_json: bool) -> str | dict[str, Any]:
         raise WrongText(f"No JSON that can be stored: {wrong}.") from None
     if not isinstance(value, dict):
         raise WrongText("Only a JSON object { } is stored as JSON. Turn JSON off to store this as text.")
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def stored(value: str | dict[str, Any]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rich.console import Console
 from rich.segment import Segment
 from rich.style import Style
 from textual.binding import Binding
@@ -27,7 +28,7 @@ class Rows(ScrollView, can_focus=True):
         "rows--chosen",
         "rows--bad",
     }
-    BINDINGS = [
+    BINDINGS: ClassVar = [
         Binding("up", "move(-1)", show=False),
         Binding("down", "move(1)", show=False),
         Binding("pageup", "page(-1)", show=False),
@@ -42,7 +43,7 @@ class Rows(ScrollView, can_focus=True):
         scrollbar-size-vertical: 1;
         & > .rows--cursor { background: $primary; color: $text; text-style: bold; }
         & > .rows--cursor-elsewhere { background: $surface-lighten-2; }
-        & > .rows--dim { color: $text-muted; }
+        & > .rows--dim { color: $foreground 60%; }
         & > .rows--chosen { color: $text-accent; text-style: bold; }
         & > .rows--bad { color: $text-error; }
     }
@@ -52,6 +53,7 @@ class Rows(ScrollView, can_focus=True):
         """The cursor is on another row, or the rows have changed under it."""
 
         def __init__(self, rows: Rows) -> None:
+            """rows: whose cursor it is."""
             super().__init__()
             self.rows = rows
 
@@ -67,7 +69,10 @@ class Rows(ScrollView, can_focus=True):
         """Other rows are to be seen than before."""
 
     def __init__(self, *, id: str) -> None:  # noqa: A002 -- as textual has it
+        """id: as styles call it."""
         super().__init__(id=id)
+        # What cuts a text into styled parts; what it would draw on does not matter.
+        self._drawing = Console()
         self.count = 0
         self.cursor = 0
 
@@ -152,7 +157,7 @@ class Rows(ScrollView, can_focus=True):
         text = self.text(row, width)
         segments = [
             Segment(part.text, style + part.style if isinstance(part.style, Style) else style)
-            for part in text.render(self.app.console)
+            for part in text.render(self._drawing)
             if not part.control
         ]
         return Strip(segments).adjust_cell_length(width, style)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
+from textual.markup import escape
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox, Input, Static, TextArea
 
@@ -16,6 +17,8 @@ from TetherDB.cli.browse.records import WrongText, parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Any
+
+    from textual.app import App
 
 KEYS = (
     ("tab, shift+tab", "to the next pane, or back"),
@@ -35,7 +38,7 @@ KEYS = (
 class Help(ModalScreen[None]):
     """The keys."""
 
-    BINDINGS = [Binding("escape,q,question_mark,enter", "dismiss", "Close")]
+    BINDINGS: ClassVar = [Binding("escape,q,question_mark,enter", "dismiss", "Close")]
 
     def compose(self) -> ComposeResult:
         """A table."""
@@ -50,7 +53,7 @@ class Help(ModalScreen[None]):
 class Question(ModalScreen[bool]):
     """Asks before something is changed. Enter does not say yes."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar = [
         Binding("y", "answer(True)", "Yes"),
         Binding("n,escape", "answer(False)", "No"),
         Binding("left,right", "app.focus_next", show=False),
@@ -90,6 +93,15 @@ def _coloured(line: str) -> Content:
     return Content.styled(line, style)
 
 
+class Mark(Checkbox):
+    """A box that is empty where it is off: colour alone would not say it."""
+
+    def watch_value(self) -> None:
+        """Fills or empties it."""
+        self.BUTTON_INNER = "X" if self.value else " "
+        super().watch_value()
+
+
 class Typed(NamedTuple):
     """What the editor gives."""
 
@@ -100,7 +112,7 @@ class Typed(NamedTuple):
 class Editor(ModalScreen[Typed | None]):
     """A value as text; with a key where it is a new one."""
 
-    BINDINGS = [
+    BINDINGS: ClassVar = [
         Binding("ctrl+s", "save", "Save", priority=True),
         Binding("escape", "leave", "Cancel", priority=True),
     ]
@@ -116,12 +128,12 @@ class Editor(ModalScreen[Typed | None]):
     def compose(self) -> ComposeResult:
         """Key, text, what is wrong with it."""
         with Vertical(classes="dialog", id="editor") as box:
-            box.border_title = Content(self._heading)
+            box.border_title = escape(self._heading)
             box.border_subtitle = "ctrl+s saves, esc cancels"
             if self._new:
                 yield Input(self._key, placeholder="key, or bucket:key", id="new-key", select_on_focus=False)
             yield TextArea(self._text, id="text", show_line_numbers=True, tab_behavior="focus")
-            yield Checkbox("JSON: the text is checked, and stored as json.dumps has it", self._as_json, id="json")
+            yield Mark("JSON: the text is checked, and stored as json.dumps has it", self._as_json, id="json")
             yield Static("", id="wrong", classes="problem", markup=False)
 
     @property
@@ -159,4 +171,5 @@ class Editor(ModalScreen[Typed | None]):
             if leave:
                 self.dismiss(None)
 
-        self.app.push_screen(Question("Leave the editor? What you typed is lost.", yes="Leave"), answered)
+        app = cast("App[None]", self.app)  # pyright: ignore
+        app.push_screen(Question("Leave the editor? What you typed is lost.", yes="Leave"), answered)

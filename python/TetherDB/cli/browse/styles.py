@@ -9,7 +9,7 @@ KeyPane { width: 2fr; }
 ValuePane { width: 3fr; }
 #places-pane, KeyPane, ValuePane {
     border: round $panel-lighten-2;
-    border-title-color: $text-muted;
+    border-title-color: $foreground 60%;
 }
 #places-pane:focus-within, KeyPane:focus-within, ValuePane:focus-within {
     border: round $primary;
@@ -19,7 +19,7 @@ ValuePane { width: 3fr; }
 Rows { height: 1fr; background: $background; }
 #search { background: $boost; padding: 0 1; width: 1fr; }
 #search:focus { background: $primary-muted; }
-.remark { height: auto; max-height: 2; color: $text-muted; padding: 0 1; }
+.remark { height: auto; max-height: 2; color: $foreground 60%; padding: 0 1; }
 .problem { color: $text-error; padding: 0 1; height: auto; }
 #about { height: auto; padding: 0 1; border-bottom: solid $panel-lighten-2; }
 #value-scroll { height: 1fr; padding: 0 1; scrollbar-size-vertical: 1; background: $background; }
