@@ -51,7 +51,7 @@ class Seen:
 
     def places(self) -> list[str]:
         rows = self.app.query_one(PlaceRows)
-        return [" ".join(rows.text(row, 60).plain.split()) for row in range(rows.count)]
+        return [" ".join(rows.text(row, 60).plain.split()).replace("▸ ", "▸") for row in range(rows.count)]
 
     def keys(self) -> list[str]:
         """The keys of all loaded rows, as they are drawn."""
@@ -115,13 +115,10 @@ def browse(
     play: Callable[[Seen], Awaitable[None]],
     *backends: str,
     size: tuple[int, int] = (120, 32),
-    list_keys: Callable[..., Any] | None = None,
     **options: Any,
 ) -> Browser:
-    """Opens the browser, plays, and closes it. list_keys: instead of the verb."""
+    """Opens the browser, plays, and closes it."""
     app = Browser(db, backends or ("local",), **options)
-    if list_keys is not None:
-        app.list_page = list_keys
 
     async def run() -> None:
         async with app.run_test(size=size, notifications=True) as pilot:

@@ -13,6 +13,7 @@ from cli.browsing import Seen, browse
 from TetherDB.cli.browse.listing import KEPT
 from TetherDB.cli.browse.panes import KeyPane, KeyRows
 from TetherDB.cli.browse.places import SCANNED_AT_ONCE
+from TetherDB.cli.browse.queues import JournalWatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +35,7 @@ def test_the_buckets_and_the_keys_of_one(db: DB) -> None:
     async def play(seen: Seen) -> None:
         await seen.until(lambda: len(seen.places()) == 4)
         assert seen.places() == ["▸local 4", "stock 1", "users 2", "(no bucket) 1"]
-        assert seen.keys() == ["loose", "stock:pen", "users:alice", "users:bob"]
+        await seen.until(lambda: seen.keys() == ["loose", "stock:pen", "users:alice", "users:bob"])
         await seen.choose("users")
         await seen.until(lambda: seen.keys() == ["alice", "bob"])
         await seen.until(lambda: seen.count() == "2 keys")
@@ -275,21 +276,21 @@ def test_the_journal_of_a_running_program(open_db: Callable[..., DB], tmp_path: 
     owner.write_queue_message("good", "v")
 
     async def play(seen: Seen) -> None:
-        await seen.until(lambda: "journal: 1 pending, 0 given up, opened by process" in seen.status())
+        await seen.until(lambda: "journal: 1 pending, 0 given up, last opened by process" in seen.status())
         owner.write_queue_message("bad", "v")
         with pytest.raises(Exception, match="refused by the trigger"):
             owner.flush()
         await seen.until(lambda: "journal: 0 pending, 1 given up" in seen.status())
         assert "refused by the trigger" in seen.status()
 
-    browse(open_db(), play, journal=journal)
+    browse(open_db(), play, journal=JournalWatch(journal))
 
 
 def test_a_journal_that_is_not_there(db: DB, tmp_path: Path) -> None:
     async def play(seen: Seen) -> None:
         await seen.until(lambda: "journal  nothing: no file" in seen.status())
 
-    browse(db, play, journal=tmp_path / "nothing")
+    browse(db, play, journal=JournalWatch(tmp_path / "nothing"))
 
 
 @pytest.mark.parametrize("size", [(80, 24), (200, 50), (40, 12)])
@@ -358,4 +359,4 @@ def test_a_scan_can_be_stopped_and_begun_again(db: DB) -> None:
         await seen.press("s")
         await seen.until(lambda: seen.places() == ["▸local 5,000", "many 5,000"])
 
-    browse(db, play, list_keys=slow)
+    browse(db, play, list_page=slow)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 PATIENCE = 60
 # What a terminal is told at the end: back to the screen before, and the cursor again.
+ENTERED = "\x1b[?1049h"
 LEFT = "\x1b[?1049l"
 CURSOR = "\x1b[?25h"
 
@@ -113,16 +116,14 @@ def test_it_starts_draws_and_ends(store: Path, keys: str, code: int) -> None:
 
 
 def test_no_color(store: Path) -> None:
-    with terminal(store, NO_COLOR="1") as at:
+    with terminal(store, NO_COLOR="1", COLORTERM="truecolor") as at:
         at.until("Alice")
         at.type("q")
         assert at.ends() == 0
-        colours = [part.split("m")[0] for part in at.drawn.split("\x1b[")[1:] if "38;2;" in part.split("m")[0]]
+        colours = re.findall(r"[34]8;2;(\d+);(\d+);(\d+)", at.drawn)
         assert colours
-        for colour in colours:
-            red, green, blue = colour.split("38;2;")[1].split(";")[:3]
-            # Shades of grey.
-            assert red == green == blue, colour
+        # Shades of grey.
+        assert all(red == green == blue for red, green, blue in colours)
 
 
 def test_sigterm_restores_the_terminal(store: Path) -> None:
@@ -149,8 +150,6 @@ def test_a_bug_is_one_line_and_restores_the_terminal(store: Path, tmp_path: Path
 
 
 def test_quitting_while_a_server_hangs(store: Path, own_etcd: EtcdServer) -> None:
-    import json
-
     (store / "config.json").write_text(json.dumps({"etcd": own_etcd.section() | {"timeout": 1000}}))
     own_etcd.pause()
     with terminal(store, "--config", "config.json", "--backend", "etcd") as at:
@@ -184,7 +183,7 @@ def test_a_wrong_configuration(store: Path) -> None:
     with terminal(store, "--config", "config.json") as at:
         assert at.ends() == 2
         assert "locl" in at.drawn
-        assert "\x1b[?1049h" not in at.drawn
+        assert ENTERED not in at.drawn
 
 
 def test_the_log_does_not_draw_over_the_window(store: Path) -> None:
@@ -192,6 +191,6 @@ def test_the_log_does_not_draw_over_the_window(store: Path) -> None:
         at.until("Alice")
         at.type("q")
         assert at.ends() == 0
-        window, after = at.drawn.split(LEFT, 1)
+        window, after = at.drawn.split(ENTERED, 1)[1].split(LEFT, 1)
         assert "tetherdb: debug" not in window
         assert "Traceback" not in after

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def db(open_db: Callable[..., DB]) -> DB:
     db = open_db()
-    db.write_messages({"alice": {"name": "Alice", "age": 41}, "bob": "just text"}, bucket="users")
+    db.write_message("alice", {"name": "Alice", "age": 41}, bucket="users")
+    db.write_message("bob", "just text", bucket="users")
     return db
 
 

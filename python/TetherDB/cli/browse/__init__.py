@@ -18,6 +18,7 @@ import click
 
 from TetherDB._tetherdb import inspect_config
 from TetherDB.cli import output
+from TetherDB.cli.browse.queues import JournalWatch
 from TetherDB.cli.failing import Stop
 from TetherDB.cli.settings import Settings, options
 
@@ -53,7 +54,7 @@ def browse_command(settings: Settings, write: bool) -> int:
         settings.backends,
         backend=settings.backend,
         bucket=settings.bucket,
-        journal=Path(journal) if journal else None,
+        journal=JournalWatch(Path(journal)) if journal else None,
         write=write,
         title=str(settings.config_file or settings.local_file),
     )

@@ -15,6 +15,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.markup import escape
 from textual.widgets import Footer, Input, Static
+from textual.worker import WorkerFailed
 
 from TetherDB import TetherDBError
 from TetherDB.cli.browse import editing, pretty, queues
@@ -30,7 +31,6 @@ from TetherDB.cli.output import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
-    from pathlib import Path
 
     from textual.worker import Worker
 
@@ -39,8 +39,9 @@ if TYPE_CHECKING:
 # Seconds: between two looks at the queue; that a cursor rests before what is under it is read.
 LOOK_EVERY = 1.0
 REST = 0.05
-# Rows that are loaded beyond those to be seen.
+# Rows that are loaded beyond those to be seen; and of a search, which is to say how many it finds.
 AHEAD = 50
+SEARCHED_AHEAD = 1000
 # More of it no terminal's clipboard takes.
 MOST_COPIED = 1 << 20
 # What the engine raises for what is stored, and for what it is given.
@@ -59,8 +60,6 @@ class Browser(App[None]):
         Binding("c", "copy", "Copy"),
         Binding("C", "copy_key", show=False),
         Binding("escape", "clear", show=False),
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "leave", "Quit"),
         Binding("ctrl+c", "interrupt", show=False, priority=True),
     ]
 
@@ -71,14 +70,16 @@ class Browser(App[None]):
         *,
         backend: str = "local",
         bucket: str = "",
-        journal: Path | None = None,
+        journal: queues.JournalWatch | None = None,
         write: bool = False,
         title: str = "",
+        list_page: ListPage | None = None,
     ) -> None:
-        """backend, bucket: what is chosen at first. journal: whose state is shown. write: allows changes."""
+        """backend, bucket: what is chosen at first. journal: whose state is shown. write: allows changes.
+        list_page: instead of the verb."""
         super().__init__()
         self.db, self.write = db, write
-        self.list_page: ListPage = db.list_keys
+        self.list_page = list_page or db.list_keys
         self.calls = Calls()
         self.found = {name: Found(name) for name in backends}
         self.listing: Listing | None = None
@@ -89,7 +90,7 @@ class Browser(App[None]):
         self._loader: Worker[None] | None = None
         self._scans: dict[str, Worker[None]] = {}
         self._first = Place(backend if backend in self.found else backends[0], bucket or None)
-        self._journal = queues.JournalWatch(journal) if journal else None
+        self._journal = journal
         self._named = title
 
     def compose(self) -> ComposeResult:
@@ -112,6 +113,9 @@ class Browser(App[None]):
         )
         for key, action in (("e", "edit"), ("n", "new"), ("d", "delete")):
             self.bind(key, action, description=action.capitalize(), show=self.write)
+        # Behind them in the footer.
+        self.bind("question_mark", "help", description="Help", key_display="?")
+        self.bind("q", "leave", description="Quit")
         with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
             # Else the terminal would be left as it is now.
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, self.exit, None, 143)
@@ -219,7 +223,8 @@ class Browser(App[None]):
         rows, pane = self.query_one(KeyRows), self.query_one(KeyPane)
         while (listing := self.listing) is not None:
             first, last = rows.seen
-            step = listing.wanted(first, last + AHEAD)
+            far = SEARCHED_AHEAD if listing.query and listing.place.is_ordered else AHEAD
+            step = listing.wanted(first, last + far)
             if step is None or listing.failed:
                 break
             self.show_count(loading=True)
@@ -256,13 +261,16 @@ class Browser(App[None]):
         if listing is None or self.query_one("#key-problem").display:
             return
         rows, looked = f"{listing.rows:,}", f"{listing.looked:,}"
-        if listing.query:
+        if not listing.place.is_ordered and self.query_one("#search", Input).value != listing.query:
+            text = "enter: search, which reads the table from its beginning"
+        elif listing.query:
             if listing.is_complete:
                 text = f"{rows} found in {looked} keys"
             elif loading:
                 text = f"searching… {rows} found, {looked} keys looked at"
             else:
-                text = f"{rows} found in {looked} keys; more below"
+                among = f" in {looked} keys" if listing.looked else ""
+                text = f"{rows} found{among}; more below"
         elif listing.is_complete:
             text = f"{rows} key{'' if listing.rows == 1 else 's'}" if listing.rows else "no keys here"
         else:
@@ -307,7 +315,7 @@ class Browser(App[None]):
         if self.place.is_ordered:
             self.search(event.value)
         else:
-            self.query_one(KeyPane).remark("enter: search, which reads the table from its beginning")
+            self.show_count()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """To what was found."""
@@ -461,7 +469,8 @@ class Browser(App[None]):
 
     def _fatal_error(self) -> None:
         """A bug: told in one line, as everywhere, once the terminal is as it was."""
-        self.failure = self._exception
+        error = self._exception
+        self.failure = error.error if isinstance(error, WorkerFailed) else error
         self._close_messages_no_wait()
 
     def get_system_commands(self, screen: Any) -> Any:

@@ -124,8 +124,8 @@ class KeyPane(Vertical):
     def compose(self) -> ComposeResult:
         """Its parts."""
         yield Input(placeholder="/ to search", id="search", compact=True, select_on_focus=False)
-        yield KeyRows()
         yield Static("", id="key-problem", classes="problem", markup=False)
+        yield KeyRows()
         yield Static("", id="key-count", classes="remark", markup=False)
 
     def on_mount(self) -> None:
@@ -158,7 +158,9 @@ class ValuePane(Vertical):
 
     def nothing(self, text: str = "", *, bad: bool = False) -> None:
         """There is no value, for this reason."""
-        self.query_one("#about", Static).update("")
+        about = self.query_one("#about", Static)
+        about.update("")
+        about.display = False
         body = self.query_one("#value", Static)
         body.set_class(bad, "problem")
         body.update(text)
@@ -177,7 +179,9 @@ class ValuePane(Vertical):
             Content.assemble((f"{name:<8}", "$foreground 60%"), (value, "bold" if name == "key" else ""))
             for name, value in names.items()
         )
-        self.query_one("#about", Static).update(about)
+        head = self.query_one("#about", Static)
+        head.update(about)
+        head.display = True
         content = highlight(shown.text, language="json") if shown.is_json else Content(shown.text)
         if not text:
             content = Content.assemble(("the empty text", "$foreground 60% italic"))

@@ -92,7 +92,7 @@ def journal_line(path: Path, look: JournalLook) -> str:
         return f"{name}: {look.problem}"
     parts = [f"{look.pending:,} pending", f"{look.given_up:,} given up"]
     if look.owner is not None:
-        parts.append(f"opened by process {look.owner}")
+        parts.append(f"last opened by process {look.owner}")
     if look.damaged:
         parts.append(f"{look.damaged:,} bytes damaged")
     if look.last_error:
