@@ -12,7 +12,7 @@ from textual.widgets import Input
 from cli.browsing import Seen, browse
 from TetherDB.cli.browse.listing import KEPT
 from TetherDB.cli.browse.panes import KeyPane, KeyRows
-from TetherDB.cli.browse.places import SCANNED_AT_ONCE
+from TetherDB.cli.browse.places import MOST_BUCKETS, SCANNED_AT_ONCE
 from TetherDB.cli.browse.queues import JournalWatch
 
 if TYPE_CHECKING:
@@ -53,6 +53,42 @@ def test_the_buckets_and_the_keys_of_one(db: DB) -> None:
     browse(db, play)
 
 
+def test_a_bucket_with_a_colon(db: DB) -> None:
+    db.write_messages({f"{n:03}": "v" for n in range(500)}, bucket="a:b")
+
+    async def play(seen: Seen) -> None:
+        await seen.until(lambda: seen.places() == ["local 500", "a 500"])
+        await seen.until(lambda: seen.count() == "200 keys loaded; more below")
+        assert seen.keys()[0] == "000"
+
+    browse(db, play, bucket="a:b")
+
+
+def test_the_mouse(db: DB) -> None:
+    db.write_messages({"a": "1", "b": "2", "c": "3"}, bucket="users")
+
+    async def play(seen: Seen) -> None:
+        await seen.value_of("a")
+        await seen.pilot.click("#keys", offset=(3, 2))
+        await seen.value_of("c")
+        await seen.until(lambda: len(seen.places()) == 2)
+        await seen.pilot.click("#places", offset=(3, 1))
+        await seen.until(lambda: seen.keys() == ["a", "b", "c"])
+
+    browse(db, play)
+
+
+def test_more_buckets_than_are_listed(db: DB) -> None:
+    db.write_messages({f"b{n:04}:k": "v" for n in range(MOST_BUCKETS + 100)})
+
+    async def play(seen: Seen) -> None:
+        await seen.until(lambda: seen.places()[0] == f"▸local {MOST_BUCKETS + 100}")
+        assert len(seen.places()) == MOST_BUCKETS + 1
+        await seen.until(lambda: f"{MOST_BUCKETS} buckets listed" in seen.screen())
+
+    browse(db, play)
+
+
 def test_an_empty_store(db: DB) -> None:
     async def play(seen: Seen) -> None:
         await seen.until(lambda: seen.places() == ["▸local 0"])
@@ -79,7 +115,7 @@ def test_keys_are_loaded_as_one_scrolls(db: DB) -> None:
 
     async def play(seen: Seen) -> None:
         await seen.choose("many")
-        await seen.until(lambda: seen.count() == "200 of 100,000 keys loaded")
+        await seen.until(lambda: seen.count() == "200 of 100,000 loaded")
         rows = seen.app.query_one(KeyRows)
         most = 0
         while rows.cursor < 99_999:
@@ -116,7 +152,7 @@ def test_search_as_it_is_typed(db: DB) -> None:
         await seen.press("enter")
         await seen.value_of("user00012")
         await seen.press("escape")
-        await seen.until(lambda: seen.count().startswith("200 of 20,002 keys"))
+        await seen.until(lambda: seen.count().startswith("200 of 20,002 loaded"))
         assert seen.app.query_one("#search", Input).value == ""
         await seen.press("slash", *"zo")
         await seen.until(lambda: seen.keys() == ["Zoe"])

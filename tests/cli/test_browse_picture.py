@@ -1,4 +1,4 @@
-"""The picture of docs/browse.md is what the browser draws: `python scripts/browse_picture.py` makes it anew."""
+"""The picture of docs/browse.md is what the browser draws. `python scripts/browse_picture.py` makes it."""
 
 from __future__ import annotations
 

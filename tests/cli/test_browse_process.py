@@ -94,7 +94,7 @@ class Terminal:
 @pytest.fixture
 def store(tmp_path: Path) -> Path:
     with DB({"local": {"filepath": str(tmp_path / "localdb")}}) as db:
-        db.write_messages({"alice": {"name": "Alice"}, "bob": "text"}, bucket="users")
+        db.write_message("alice", {"name": "Alice"}, bucket="users")
     return tmp_path
 
 
@@ -183,6 +183,13 @@ def test_a_wrong_configuration(store: Path) -> None:
     with terminal(store, "--config", "config.json") as at:
         assert at.ends() == 2
         assert "locl" in at.drawn
+        assert ENTERED not in at.drawn
+
+
+def test_a_backend_that_is_not_configured(store: Path) -> None:
+    with terminal(store, "--backend", "etcd") as at:
+        assert at.ends() == 2
+        assert 'Add a section "etcd" to the configuration.' in at.drawn
         assert ENTERED not in at.drawn
 
 

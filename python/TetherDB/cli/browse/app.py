@@ -22,7 +22,7 @@ from TetherDB.cli.browse import editing, pretty, queues
 from TetherDB.cli.browse.calls import Calls
 from TetherDB.cli.browse.listing import Listing, ListPage
 from TetherDB.cli.browse.panes import KeyPane, KeyRows, PlaceRows, StatusPane, ValuePane
-from TetherDB.cli.browse.places import SCANNED_AT_ONCE, Found, Place
+from TetherDB.cli.browse.places import MOST_BUCKETS, SCANNED_AT_ONCE, Found, Place
 from TetherDB.cli.browse.records import read
 from TetherDB.cli.browse.screens import Editor, Help
 from TetherDB.cli.browse.styles import STYLES
@@ -138,6 +138,8 @@ class Browser(App[None]):
     def show_places(self) -> None:
         """What the scans have found by now."""
         self.query_one(PlaceRows).show(self.found)
+        left_out = any(found.others for found in self.found.values())
+        self.query_one("#places-pane").border_subtitle = f"{MOST_BUCKETS} buckets listed" if left_out else ""
         self.show_count()
 
     def scan(self, found: Found) -> None:
@@ -279,7 +281,7 @@ class Browser(App[None]):
             # Elsewhere than in key order most of what is read may be of other buckets.
             read_so_far = f", {looked} looked at" if listing.looked > listing.rows else ""
             more = "…" if loading else "; more below" if total is None else ""
-            text = f"{rows}{known} keys loaded{read_so_far}{more}"
+            text = f"{rows}{known or ' keys'} loaded{read_so_far}{more}"
         self.query_one(KeyPane).remark(text)
 
     def on_rows_seen(self, event: KeyRows.Seen) -> None:
@@ -387,7 +389,7 @@ class Browser(App[None]):
 
     def say(self, text: str, *, bad: bool = False) -> None:
         """A remark that goes away by itself."""
-        self.notify(text, severity="warning" if bad else "information", markup=False, timeout=4)
+        self.notify(printable(text), severity="warning" if bad else "information", markup=False, timeout=4)
 
     # Changes.
 

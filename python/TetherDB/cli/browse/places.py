@@ -83,10 +83,10 @@ class Found:
             del self.counts[bucket]
 
     def count(self, bucket: str | None) -> int | None:
-        """How many keys are in a bucket; None before a scan has ended."""
+        """How many keys are in a bucket; None where no scan has told."""
         if self.state != "done":
             return None
-        return self.keys if bucket is None else self.counts.get(bucket, 0)
+        return self.keys if bucket is None else self.counts.get(bucket)
 
     def places(self) -> list[Place]:
         """The backend, then its buckets by name, then what has none."""

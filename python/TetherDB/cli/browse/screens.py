@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 KEYS = (
     ("tab, shift+tab", "to the next pane, or back"),
-    ("up, down, pgup, pgdn, home, end", "move; more keys are loaded at the end"),
+    ("arrows, pgup, pgdn, home, end", "move; more keys are loaded at the end"),
     ("enter", "choose what the cursor is on"),
     ("/", "search in keys: what begins with the text comes first; in DynamoDB enter begins it"),
     ("esc", "clear the search"),
@@ -42,12 +42,13 @@ class Help(ModalScreen[None]):
 
     def compose(self) -> ComposeResult:
         """A table."""
-        lines = [Content.assemble((f"{keys:<33}", "bold $text-accent"), what) for keys, what in KEYS]
         with VerticalScroll(classes="dialog", id="help") as box:
             box.border_title = "keys"
             box.border_subtitle = "esc closes"
-            for line in lines:
-                yield Static(line)
+            for keys, meaning in KEYS:
+                with Horizontal(classes="line"):
+                    yield Static(keys, classes="key", markup=False)
+                    yield Static(meaning, classes="meaning", markup=False)
 
 
 class Question(ModalScreen[bool]):
@@ -72,8 +73,8 @@ class Question(ModalScreen[bool]):
                 with VerticalScroll(id="asked-about"):
                     yield Static(Content("\n").join(_coloured(line) for line in self._lines))
             with Horizontal(classes="buttons"):
-                yield Button(Content("No (n)"), id="no")
-                yield Button(Content(f"{self._yes} (y)"), id="yes", variant="error")
+                yield Button(Content("No (n)"), id="no", compact=True)
+                yield Button(Content(f"{self._yes} (y)"), id="yes", variant="error", compact=True)
 
     def on_mount(self) -> None:
         """The harmless one."""

@@ -30,12 +30,18 @@ Help, Question, Editor { align: center middle; }
     width: 84%; max-width: 100; height: auto; max-height: 90%;
     background: $surface; border: round $primary; padding: 1 2;
 }
-#help { width: 96%; }
+#help { width: 96%; scrollbar-size-vertical: 1; }
+.key { width: 31; color: $text-accent; text-style: bold; }
+.meaning { width: 1fr; height: auto; }
+.line { height: auto; }
 #question { border: round $warning; }
 #asked { height: auto; text-style: bold; margin-bottom: 1; }
-#asked-about { height: auto; max-height: 12; margin-bottom: 1; background: $boost; padding: 0 1; }
+#asked-about {
+    height: auto; max-height: 40vh; margin-bottom: 1; background: $boost; padding: 0 1;
+    scrollbar-size-vertical: 1;
+}
 #asked-about Static { height: auto; }
-.buttons { height: 3; align-horizontal: right; }
+.buttons { height: 1; align-horizontal: right; }
 .buttons Button { margin-left: 2; }
 #editor { height: 90%; width: 90%; max-width: 120; }
 #editor TextArea { height: 1fr; }
