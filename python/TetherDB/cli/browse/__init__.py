@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from TetherDB._tetherdb import inspect_config, records
+from TetherDB._tetherdb import inspect_config
+from TetherDB._tetherdb import records as records_of
 from TetherDB.cli import output
 from TetherDB.cli.browse.queues import JournalWatch
 from TetherDB.cli.failing import Stop
@@ -50,7 +51,7 @@ def browse_command(settings: Settings, write: bool) -> int:
     # No `with`: leaving it would wait for a request that hangs, and nothing is queued.
     db = settings.open()
     # One that is not configured is told here, not shown as another one.
-    records(db, settings.bucket, settings.backend)
+    records_of(db, settings.bucket, settings.backend)
     browser = Browser(
         db,
         settings.backends,
