@@ -27,3 +27,5 @@ def test_the_picture_tells_nothing_of_where_it_was_drawn() -> None:
     kept = (ROOT / "docs" / "images" / "browse.svg").read_text(encoding="utf-8")
     assert "/tmp" not in kept
     assert str(ROOT) not in kept
+    # It fetches nothing.
+    assert "url(http" not in kept.replace('"', "")
