@@ -29,6 +29,7 @@ COMMANDS = {
     "list": "listing",
     "ping": "status",
     "stats": "stats",
+    "browse": "browse",
     "journal": "journal",
     "config": "config",
     "completion": "completion",
