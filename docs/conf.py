@@ -25,7 +25,7 @@ release = version = tomllib.loads((HERE.parent / "Cargo.toml").read_text(encodin
     "version"
 ]
 
-extensions = ["myst_parser", "sphinx_copybutton", "stub_reference"]
+extensions = ["myst_parser", "page_titles", "sphinx_copybutton", "stub_reference"]
 root_doc = "docs/index"
 include_patterns = [
     "README.md",

@@ -143,3 +143,9 @@ def test_what_is_wrong_ends_the_build(page: str, complaint: str, tmp_path: Path)
     ran = build(source, tmp_path / "site")
     assert ran.returncode != 0
     assert complaint in ran.stderr
+
+
+def test_a_link_shows_the_title_of_its_page(site: Path) -> None:
+    for path in (site / "README.html", *(site / "docs").glob("*.html")):
+        shown = re.findall(r'<a class="reference internal"[^>]*>(.*?)</a>', path.read_text(encoding="utf-8"))
+        assert [text for text in shown if re.search(r"\.md\b", text)] == [], path.name
