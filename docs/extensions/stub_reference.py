@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import functools
 import re
 import textwrap
 from pathlib import Path
@@ -78,7 +79,7 @@ class Names(ast.NodeTransformer):
                 self.paths[statement.target.id] = public(module, statement.target.id)
             elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
                 name = statement.targets[0].id
-                if name.startswith("_") and isinstance(statement.value, ast.BinOp):
+                if name.startswith("_") and isinstance(statement.value, (ast.BinOp, ast.Subscript)):
                     self.aliases[name] = statement.value
 
     def visit_Name(self, node: ast.Name) -> ast.expr:
@@ -146,7 +147,7 @@ class Reference:
 
     def _class(self, statement: ast.ClassDef, constructor: bool) -> None:
         bases = [self.names.text(base) for base in statement.bases]
-        is_dict = "TypedDict" in bases or bases == ["TetherDB.types.Named"]
+        is_dict = "TypedDict" in bases or bases == ["Named"]
         kind = "exception" if is_exception(statement) else "class"
         members = grouped(statement.body)
         makers = members.get("__new__") or members.get("__init__") or []
@@ -220,12 +221,7 @@ class Reference:
 def prose(paragraph: str, known: list[str]) -> list[str]:
     """A paragraph of plain text as reStructuredText; what is said of an argument is an entry of a list."""
     parts = re.split(r"(``[^`]*``|:\w+:`[^`]*`|`[^`]*`)", paragraph)
-    for place, part in enumerate(parts):
-        if not part.startswith(("`", ":")):
-            parts[place] = re.sub(r"([*|\\]|_(?=\W|$))", r"\\\1", part)
-        elif part.startswith("`") and not part.startswith("``"):
-            parts[place] = f"`{part}`"
-    text = "".join(parts)
+    text = "".join(map(marked_up, parts))
     names = "|".join(map(re.escape, known)) or "(?!)"
     one = re.compile(rf"(^|(?<=\. )|(?<=\.\n))((?:{names})(?:, (?:{names}))*): ")
     if not one.match(text):
@@ -236,6 +232,27 @@ def prose(paragraph: str, known: list[str]) -> list[str]:
             name, _, rest = part.partition(": ")
             lines.append(f"- **{name}**: " + " ".join(rest.split()))
     return lines
+
+
+def marked_up(part: str) -> str:
+    """What stands in backticks, or between them, with links to exceptions and verbs."""
+    if verb := re.fullmatch(r"``(DB\.\w+)``", part):
+        return f":py:meth:`{verb[1]} <TetherDB.{verb[1]}>`"
+    if part.startswith(":") and part.endswith("`"):
+        return part
+    if part.startswith("`"):
+        return f"``{part.strip('`')}``"
+    part = re.sub(r"([*|\\])", r"\\\1", part)
+    # Keys of the configuration, and verbs. With a colon behind it, it is an argument: prose() looks at it.
+    part = re.sub(r"(?<![\w.=*])([a-z]+(?:[._][a-z]+)*_[a-z]+(?:\.[a-z]+)*)(?![\w:(=])", r"``\1``", part)
+    return re.sub(rf"\b({'|'.join(exception_names())})\b", r":py:exc:`\1 <TetherDB.\1>`", part)
+
+
+@functools.cache
+def exception_names() -> list[str]:
+    """What the package raises."""
+    tree = ast.parse(source_of("TetherDB._exceptions").read_text(encoding="utf-8"))
+    return [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
 
 
 def docstring_of(body: list[ast.stmt]) -> str | None:

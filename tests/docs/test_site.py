@@ -124,6 +124,17 @@ def test_it_says_what_the_docstrings_say(site: Path) -> None:
     assert page.count("write_queue_message(key:str,value:str|Mapping[Any,Any],") == 3
 
 
+def test_aliases_are_written_out(site: Path) -> None:
+    page = words(site / "docs" / "reference" / "exceptions.html").replace(" ", "")
+    assert "failed:list[tuple[str,str|dict[str,Any],str,BaseException]]" in page
+    assert (
+        "_"
+        not in re.findall(r"classConfig.*?debug", words(site / "docs/reference/types.html").replace(" ", ""))[
+            0
+        ]
+    )
+
+
 @pytest.mark.parametrize(
     ("page", "complaint"),
     [
