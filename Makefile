@@ -12,8 +12,8 @@ PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
 # Tests at a time; many of them wait for a server most of the time.
 WORKERS ?= 4
-# What does not depend on the interpreter: faults of servers, the tools that make them, and the files of the package.
-SAME_ON_313 := tests/etcd tests/dynamodb tests/packaging tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+# What does not depend on the interpreter: faults of servers, the tools that make them, the files of the package, the site.
+SAME_ON_313 := tests/etcd tests/dynamodb tests/packaging tests/docs/test_site.py tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
 
 # What is formatted and linted. Not all of docs: ruff would format the blocks of the pages, too.
 PYTHON_FILES := python tests examples benchmarks scripts docs/conf.py docs/extensions
@@ -98,7 +98,8 @@ types: dev  ## mypy, pyright, and the stubs against the built module.
 	$(BIN)/python -m mypy.stubtest TetherDB
 
 docs: $(VENV)/ready  ## Build the documentation as a site, into target/docs; whatever is wrong with it is an error.
-	$(BIN)/sphinx-build -W --keep-going -q -c docs -b html . target/docs
+	@rm -rf target/docs
+	$(BIN)/sphinx-build -W --keep-going -q -E -c docs -b html . target/docs
 
 format: $(VENV)/ready  ## Format everything.
 	cargo fmt
