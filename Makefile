@@ -12,11 +12,14 @@ PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
 # Tests at a time; many of them wait for a server most of the time.
 WORKERS ?= 4
-# What does not depend on the interpreter: faults of servers, the tools that make them, and the files of the package.
-SAME_ON_313 := tests/etcd tests/dynamodb tests/packaging tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+# What does not depend on the interpreter: faults of servers, the tools that make them, the files of the package, the site.
+SAME_ON_313 := tests/etcd tests/dynamodb tests/packaging tests/docs/test_site.py tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+
+# What is formatted and linted. Not all of docs: ruff would format the blocks of the pages, too.
+PYTHON_FILES := python tests examples benchmarks scripts docs/conf.py docs/extensions
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python test-313 test-313-ready wheel-dev test-installed lint types format dev \
+.PHONY: help demo test test-rust test-python test-313 test-313-ready wheel-dev test-installed lint types docs format dev \
         install wheel test-wheel licenses deny audit bench bench-guard flame crash chaos json fuzz schema clean
 
 help:  ## List the targets.
@@ -25,7 +28,7 @@ help:  ## List the targets.
 demo: $(VENV)/installed  ## Set everything up and run the main job on the local backend.
 	$(BIN)/python examples/demo.py
 
-test: lint types test-rust test-python test-313 test-installed  ## Set everything up and run all tests, lints and type checks.
+test: lint types docs test-rust test-python test-313 test-installed  ## Set everything up and run all tests, lints and type checks.
 	@echo "make test: all passed"
 
 test-rust: $(VENV)/ready  ## The engine's own tests, without Python; then its handshakes under many schedules.
@@ -83,8 +86,8 @@ audit: $(VENV)/ready  ## Known vulnerabilities in crates and tools; needs cargo-
 lint: $(VENV)/ready  ## Formatters and linters, as checks.
 	cargo fmt --check
 	PYO3_PYTHON="$(CURDIR)/$(BIN)/python" cargo clippy --all-targets --features python --quiet -- -D warnings
-	$(BIN)/ruff format --check python tests examples benchmarks scripts
-	$(BIN)/ruff check python tests examples benchmarks scripts
+	$(BIN)/ruff format --check $(PYTHON_FILES)
+	$(BIN)/ruff check $(PYTHON_FILES)
 	$(BIN)/python scripts/licenses.py --check
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 	$(BIN)/zizmor --offline --quiet .github
@@ -94,10 +97,14 @@ types: dev  ## mypy, pyright, and the stubs against the built module.
 	$(BIN)/pyright
 	$(BIN)/python -m mypy.stubtest TetherDB
 
+docs: $(VENV)/ready  ## Build the documentation as a site, into target/docs; whatever is wrong with it is an error.
+	@rm -rf target/docs
+	$(BIN)/sphinx-build -W --keep-going -q -E -c docs -b html . target/docs
+
 format: $(VENV)/ready  ## Format everything.
 	cargo fmt
-	$(BIN)/ruff format python tests examples benchmarks scripts
-	$(BIN)/ruff check --fix python tests examples benchmarks scripts
+	$(BIN)/ruff format $(PYTHON_FILES)
+	$(BIN)/ruff check --fix $(PYTHON_FILES)
 
 SCHEMA := python/TetherDB/config.schema.json
 schema: dev  ## Write the JSON Schema of the configuration, out of src/config/keys.rs, into the package.

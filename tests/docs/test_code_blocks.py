@@ -55,7 +55,7 @@ def test_the_readme_runs_without_servers_too(tmp_path: Path) -> None:
 
 def test_the_readme_has_its_blocks() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert len(re.findall(r"^```python$", text, re.MULTILINE)) > 10
+    assert len(re.findall(r"^```python$", text, re.MULTILINE)) == 8
     assert len(re.findall(r"^```(py|Python|python3|pycon)\b", text, re.MULTILINE)) == 0
 
 

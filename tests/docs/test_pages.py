@@ -15,7 +15,7 @@ from TetherDB import DB, ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")]
 VERBS = [name for name in dir(DB) if not name.startswith("_")]
 EXCEPTIONS = [
     name
@@ -113,3 +113,13 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_the_version_is_in_the_changelog() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## [{TetherDB.__version__}]" in changelog
+
+
+def test_the_readme_is_read_in_three_minutes() -> None:
+    """What stands above the programs and tables: some 250 words a minute, its code and tables aside."""
+    above, found, _ = README.partition("\n## The same on each backend\n")
+    assert found
+    text = re.sub(r"^```.*?^```$", "", above, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"^\|.*$", "", text, flags=re.MULTILINE)
+    assert len(text.split()) <= 750
+    assert len(above.splitlines()) <= 200

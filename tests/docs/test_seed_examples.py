@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from servers.dynamodb import DynamoDb
     from servers.etcd import EtcdServer
 
+EXAMPLES = "The same on each backend"
 HEADINGS = {"local": "The local file", "etcd": "etcd", "dynamodb": "DynamoDB"}
 STORED = {
     "users:alice": '{"name": "Alice"}',
@@ -43,7 +44,7 @@ def test_the_seed_examples_run_verbatim_on_real_servers(
     }
     assert {"username", "password", "ca_cert_file", "cert_file", "key_file"} <= config["etcd"].keys()
     (files / "config.json").write_text(json.dumps(config))
-    backends = section(read("README.md"), "Backends")
+    backends = section(read("README.md"), EXAMPLES)
     page = tmp_path / "seed.md"
     page.write_text("\n\n".join(section(backends, heading) for heading in HEADINGS.values()))
 
@@ -64,7 +65,7 @@ def test_the_seed_examples_run_verbatim_on_real_servers(
 
 
 def test_the_seed_examples_show_every_way_and_differ_in_one_word() -> None:
-    backends = section(read("README.md"), "Backends")
+    backends = section(read("README.md"), EXAMPLES)
     programs: set[str] = set()
     for backend, heading in HEADINGS.items():
         [program] = blocks(section(backends, heading), "python")
