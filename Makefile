@@ -12,8 +12,8 @@ PYTHON313 ?= $(shell scripts/find-python.sh 3.13)
 
 # Tests at a time; many of them wait for a server most of the time.
 WORKERS ?= 4
-# What does not depend on the interpreter: faults of servers, the tools that make them, the files of the package, the site.
-SAME_ON_313 := tests/etcd tests/dynamodb tests/packaging tests/docs/test_site.py tests/typed/test_type_checkers.py $(filter-out tests/chaos/test_exit.py tests/chaos/test_kill.py,$(wildcard tests/chaos/test_*.py)) $(wildcard tests/test_servers*.py tests/test_dynamodb_stub*.py tests/test_fault_proxy.py)
+# What depends on the interpreter. The rest is the engine's, the servers', or of the files of the package.
+ON_313 := tests/contract tests/asynchronous tests/process tests/integrations tests/cli tests/chaos/test_exit.py tests/chaos/test_kill.py
 
 # What is formatted and linted. Not all of docs: ruff would format the blocks of the pages, too.
 PYTHON_FILES := python tests examples benchmarks scripts docs/conf.py docs/extensions
@@ -46,8 +46,8 @@ ifneq ($(PYTHON313),)
 test-313-ready: $(VENV)313/ready wheel-dev
 	$(VENV)313/bin/python -m pip install --quiet --no-deps --force-reinstall target/wheels-dev/*.whl
 
-test-313: test-313-ready  ## The same tests of the same abi3 module, as a wheel on Python 3.13, where it is installed.
-	$(VENV)313/bin/pytest -n $(WORKERS) $(SAME_ON_313:%=--ignore=%)
+test-313: test-313-ready  ## The same module as a wheel on Python 3.13, where it is installed: what depends on the interpreter.
+	$(VENV)313/bin/pytest -n $(WORKERS) $(ON_313)
 else
 test-313:
 	@echo "test-313: skipped, since no Python 3.13 was found (set PYTHON313=/path/to/python3.13)"

@@ -47,6 +47,7 @@ nitpicky = True
 nitpick_ignore = [
     ("py:class", name)
     for name in (
+        "TetherDB.types.AnyTypedDict",
         "D",
         "Default",
         "MutableMapping",

@@ -165,7 +165,7 @@ def test_without_a_terminal(tetherdb: Callable[..., Ran], tmp_path: Path) -> Non
     ended = tetherdb("browse")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.startswith("tetherdb: browse needs a terminal to draw in")
-    assert "tetherdb export" in ended.err
+    assert "tetherdb list" in ended.err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 NOT_A_TERMINAL = (
     "browse needs a terminal to draw in, for its input and its output. "
-    "In a script use: tetherdb list, tetherdb get KEY or tetherdb export"
+    "In a script use: tetherdb list, or tetherdb get KEY"
 )
 NEEDED = 'browse needs the package "{name}", which is not installed. Run: pip install "tetherdb[cli]"'
 

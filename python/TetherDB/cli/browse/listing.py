@@ -6,18 +6,15 @@ What is known of a page that was let go is where it begins and how many rows it 
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
 from TetherDB.cli.browse.places import Place
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from TetherDB.types import KeysPage
+from TetherDB.types import KeysPage
 
 # The verb: page size, marker, bucket, backend.
-ListPage: TypeAlias = "Callable[[int, str | None, str, str], KeysPage]"
+ListPage: TypeAlias = Callable[[int, str | None, str, str], KeysPage]
 
 PAGE = 200
 # A search looks at more keys in a request, since few of them are shown.
