@@ -29,6 +29,15 @@ class Seen:
 
     def __init__(self, app: Browser, pilot: Pilot[None]) -> None:
         self.app, self.pilot = app, pilot
+        self._said: list[str] = []
+        notify = app.notify
+
+        def keep(message: str, **options: Any) -> None:
+            self._said.append(message)
+            notify(message, **options)
+
+        # Those on the screen go by themselves, on a slow machine before they were looked at.
+        setattr(app, "notify", keep)  # noqa: B010
 
     async def press(self, *keys: str) -> None:
         await self.pilot.press(*keys)
@@ -75,7 +84,8 @@ class Seen:
         return str(self.app.query_one(StatusPane).content)
 
     def said(self) -> list[str]:
-        return [notification.message for notification in self.app._notifications]  # pyright: ignore
+        """All that was said so far, also what is no longer on the screen."""
+        return self._said
 
     async def choose(self, name: str) -> None:
         """Goes to a place, as it is named in its row, and chooses it."""

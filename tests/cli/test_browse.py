@@ -95,7 +95,7 @@ def test_an_empty_store(db: DB) -> None:
         await seen.until(lambda: seen.count() == "no keys here")
         await seen.press("down", "end", "enter", "c", "e", "d")
         assert seen.about() == ""
-        assert "There is no value to copy." in seen.said()
+        await seen.until(lambda: "There is no value to copy." in seen.said())
 
     browse(db, play, write=True)
 

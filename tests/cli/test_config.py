@@ -122,7 +122,7 @@ def test_a_file_that_cannot_be_read(tetherdb: Callable[..., Ran], tmp_path: Path
     for name, says in {
         "none.json": "cannot read the configuration file none.json: No such file or directory",
         ".": "cannot read the configuration file .: Is a directory",
-        "broken.json": "broken.json is not valid JSON: key must be a string at line 1 column 12.",
+        "broken.json": "broken.json is not valid JSON: expected a key in double quotes at line 1 column 12.",
         "latin.json": "latin.json",
         "list.json": "list.json",
     }.items():

@@ -43,7 +43,8 @@ def check_command(settings: Settings, checked: Path | None) -> Code:
         if settings.json:
             output.as_json({"file": _text(settings.config_file), "problems": problems})
         for problem in problems if not settings.json else ():
-            output.note(f"{name}: {problem}")
+            # What is wrong with a file as a whole names it.
+            output.note(problem if problem.startswith(f"{name} ") else f"{name}: {problem}")
         return Code.WRONG_INPUT
     if settings.json:
         output.as_json(

@@ -37,7 +37,7 @@ NEEDED = 'browse needs the package "{name}", which is not installed. Run: pip in
 @click.option("--write", is_flag=True, help="Allow keys to be edited, made and deleted; each asks first.")
 @options(leave_out=("json", "quiet"))
 def browse_command(settings: Settings, write: bool) -> int:
-    """Look through backends, buckets, keys and values, in the terminal.
+    """Look through the records, in the terminal.
 
     Changes nothing, unless --write is given. Press ? for its keys.
     """
