@@ -1,9 +1,9 @@
-"""The command ``tetherdb``: reading, writing and moving records from a shell.
+"""The command ``tetherdb``: reading and writing records from a shell.
 
 - :mod:`app`: the commands by name, and what happens when one fails; :mod:`failing`: errors as one line.
 - :mod:`settings`: the options that all have, and the store that they name.
 - :mod:`given`: what is typed or piped in.
-- :mod:`output`: what is printed, to a person, a pipe or a machine; :mod:`progress`: how far long work is.
+- :mod:`output`: what is printed, to a person, a pipe or a machine.
 - :mod:`pages`: all records of a bucket, a page at a time.
 - one file for each group of commands.
 

@@ -69,7 +69,7 @@ class Lazy(click.Group):
 @click.version_option(__version__, "--version", message="%(prog)s %(version)s")
 @click.pass_context
 def tetherdb(context: click.Context, /, **given: Any) -> None:
-    """Read, write and move the records of TetherDB.
+    """Read and write the records of TetherDB.
 
     Without a configuration that is the file "localdb" in this folder. The options
     below can stand before the command or behind it.
